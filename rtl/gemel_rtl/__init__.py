@@ -1,0 +1,1 @@
+"""Gemel's hardware in Amaranth: arithmetic, tensor core, memories, buses and the chips made of them."""
