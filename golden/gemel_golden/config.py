@@ -1,0 +1,132 @@
+"""Chip configurations: every size that the RTL, the golden model, the driver and the documents share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+CHUNK = 32
+"""Bytes of a chunk: one numeric block of K, one half of an L1 word."""
+
+WORD = 64
+"""Bytes of an L1 word, a beat of the memory bus and an instruction."""
+
+DRAIN_LANES = 16
+"""Output columns that the tensor core drains per cycle."""
+
+ACCUMULATOR_BANKS = 2
+"""Macro tiles in flight in the accumulators: one computes while the other drains."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChipConfig:
+    """Sizes of one chip. Defaults are those of the inference chip; `override` changes them by name.
+
+    Raises ``ValueError`` naming the number and its limit when the parameters don't fit together.
+    """
+
+    name: str
+    rows: int = 8
+    """Rows of dot units in the tensor core."""
+    cols: int = 4
+    """Columns of dot units in the tensor core."""
+    tile: int = 32
+    """Rows and columns of a macro tile, in output elements."""
+    l1_bytes: int = 256 * 1024
+    """Size of the L1 scratchpad."""
+    l1_banks: int = 8
+    """Banks of L1; each serves one 32-byte half per half-plane and cycle."""
+    queue_depth: int = 8
+    """Instructions that each unit's queue holds."""
+    fetch_depth: int = 64
+    """Instructions that the sequencer's window holds: a loop body up to this size isn't fetched again."""
+    outstanding: int = 32
+    """Read bursts (and write bursts) that a DMA keeps under way."""
+    mem_address_bits: int = 40
+    """Width of a memory address."""
+
+    def __post_init__(self) -> None:
+        def refuse(what: str) -> None:
+            raise ValueError(f"configuration {self.name!r}: {what}")
+
+        for name in ("rows", "cols", "l1_banks", "queue_depth", "fetch_depth", "outstanding", "l1_bytes"):
+            value = getattr(self, name)
+            if value < 1 or value & (value - 1):
+                refuse(f"{name} must be a power of two, not {value}")
+        if self.tile != 32:
+            refuse(f"tile must be 32 (the transposing square holds 32 chunks), not {self.tile}")
+        if self.rows > self.tile or self.cols > DRAIN_LANES:
+            refuse(f"an array of {self.rows} x {self.cols} exceeds the limits {self.tile} x {DRAIN_LANES}")
+        if self.groups_m * self.groups_n < 8:
+            refuse(
+                f"{self.rows} x {self.cols} dot units leave {self.groups_m * self.groups_n} accumulators in each; "
+                "the adder's pipeline needs at least 8"
+            )
+        if not 16 * 1024 <= self.l1_bytes <= 1 << 24:
+            refuse(f"l1_bytes must lie between {16 * 1024} and {1 << 24}, not {self.l1_bytes}")
+        if not 2 <= self.l1_banks <= 64:
+            refuse(f"l1_banks must lie between 2 and 64, not {self.l1_banks}")
+        if not 32 <= self.mem_address_bits <= 56:
+            refuse(f"mem_address_bits must lie between 32 and 56, not {self.mem_address_bits}")
+
+    @property
+    def groups_m(self) -> int:
+        """Row groups of a macro tile: output row i = group * rows + dot row."""
+        return self.tile // self.rows
+
+    @property
+    def groups_n(self) -> int:
+        """Column groups of a macro tile: output column j = group * cols + dot column."""
+        return self.tile // self.cols
+
+    @property
+    def drain_sub(self) -> int:
+        """Accumulators that one dot unit gives to the drain per cycle."""
+        return DRAIN_LANES // self.cols
+
+    @property
+    def l1_words(self) -> int:
+        """64-byte words of L1."""
+        return self.l1_bytes // WORD
+
+    @property
+    def macs_8bit(self) -> int:
+        """Multiply-accumulates per cycle with 8-bit operands."""
+        return self.rows * self.cols * CHUNK
+
+    @property
+    def macs_16bit(self) -> int:
+        """Multiply-accumulates per cycle when an operand has 16 bits."""
+        return self.macs_8bit // 2
+
+    def override(self, **values: int) -> ChipConfig:
+        """The same chip with some numbers changed by name; an unknown name raises ``ValueError`` with the known ones."""
+        known = [f.name for f in fields(self) if f.name != "name"]
+        for name in values:
+            if name not in known:
+                raise ValueError(f"no parameter {name!r} in a chip configuration; there are {', '.join(known)}")
+        return replace(self, **values)
+
+    def as_dict(self) -> dict[str, int | str]:
+        """Parameters and derived values, for the JSON that goes beside the Verilog."""
+        derived = ("groups_m", "groups_n", "drain_sub", "l1_words", "macs_8bit", "macs_16bit")
+        return {f.name: getattr(self, f.name) for f in fields(self)} | {name: getattr(self, name) for name in derived}
+
+
+CONFIGS: dict[str, ChipConfig] = {
+    c.name: c
+    for c in (
+        ChipConfig(name="nano", rows=2, cols=2, l1_bytes=64 * 1024, l1_banks=4, outstanding=8, fetch_depth=16),
+        ChipConfig(name="inference"),
+        ChipConfig(name="training", rows=4, cols=4),
+    )
+}
+"""The named builds."""
+
+
+def config(name: str | ChipConfig) -> ChipConfig:
+    """Look a named build up; a ``ChipConfig`` passes through. Raises ``ValueError`` with the known names."""
+    if isinstance(name, ChipConfig):
+        return name
+    if name not in CONFIGS:
+        raise ValueError(f"no chip {name!r}; there are {', '.join(CONFIGS)}")
+    return CONFIGS[name]

@@ -1,0 +1,390 @@
+"""The instruction table: encodings, fields, limits and text form, for RTL, golden, assembler and documents alike.
+
+An instruction is 64 bytes, little-endian, read as one 512-bit integer. Bits 0-7 hold the opcode, 32-95 the waits and
+signals, 96-125 the registers of six address slots, 128-191 the immediate of slot 0 (64 bits), 192-351 those of
+slots 1-5 (32 bits each). The sequencer adds the named register to the immediate of each slot that the instruction
+has, so that units see resolved addresses. Bits that an instruction doesn't name must be zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+INSTRUCTION_BYTES = 64
+SEMAPHORES = 32
+SEMAPHORE_MAX = 255
+REGISTERS = 32
+"""Address registers of 64 bits; register 0 always reads zero."""
+LOOP_DEPTH = 4
+
+
+class Unit(IntEnum):
+    """Who executes an instruction; also the unit number of a fault record and a trace."""
+
+    SEQUENCER = 0
+    LOAD = 1
+    TENSOR = 2
+    STORE = 3
+    COMMAND = 4
+
+
+class Opcode(IntEnum):
+    """Instruction opcodes."""
+
+    NOP = 0x00
+    HALT = 0x01
+    FENCE = 0x02
+    SET = 0x03
+    LOOP = 0x04
+    END = 0x05
+    LOAD = 0x10
+    STORE = 0x20
+    MATMUL = 0x30
+
+
+class ScaleMode(IntEnum):
+    """Where MATMUL's drain takes its scale from."""
+
+    NONE = 0
+    SCALAR = 1
+    COLUMN = 2
+
+
+class Activation(IntEnum):
+    """MATMUL's activation at the drain."""
+
+    NONE = 0
+    RELU = 1
+
+
+class Layout(IntEnum):
+    """How a matrix lies in L1."""
+
+    LINEAR = 0
+    TILE = 1
+
+
+class FaultCode(IntEnum):
+    """Why a launch was stopped."""
+
+    NONE = 0
+    ILLEGAL_OPCODE = 1
+    ILLEGAL_FIELD = 2
+    L1_ADDRESS = 3
+    MEMORY_READ = 4
+    MEMORY_WRITE = 5
+    SEMAPHORE_OVERFLOW = 6
+    LOOP_NESTING = 7
+    FETCH = 8
+    ILLEGAL_PACKET = 9
+
+
+@dataclass(frozen=True, kw_only=True)
+class Field:
+    """One field: its bits, the least and greatest legal value and what it means."""
+
+    name: str
+    lsb: int
+    width: int
+    lo: int = 0
+    hi: int | None = None
+    """Greatest legal value; ``None`` means all that the width allows."""
+    signed: bool = False
+    legal: tuple[int, ...] | None = None
+    """The legal values, where they aren't a range."""
+    default: int = 0
+    multiple: int = 1
+    """The value must be a multiple of this power of two."""
+    doc: str = ""
+
+    @property
+    def maximum(self) -> int:
+        """Greatest legal value."""
+        if self.hi is not None:
+            return self.hi
+        return (1 << (self.width - self.signed)) - 1
+
+    @property
+    def minimum(self) -> int:
+        """Least legal value."""
+        return -(1 << (self.width - 1)) if self.signed else self.lo
+
+    def check(self, value: int) -> None:
+        """Raise ``ValueError`` with the name, the value and the limit when ``value`` isn't legal."""
+        if self.legal is not None:
+            if value not in self.legal:
+                raise ValueError(f"{self.name} = {value} isn't one of {', '.join(map(str, self.legal))}")
+        elif not self.minimum <= value <= self.maximum:
+            raise ValueError(f"{self.name} = {value} lies outside {self.minimum}..{self.maximum}")
+        if value % self.multiple:
+            raise ValueError(f"{self.name} = {value} isn't a multiple of {self.multiple}")
+
+    def insert(self, value: int) -> int:
+        """The field's bits, in place."""
+        return (value & ((1 << self.width) - 1)) << self.lsb
+
+    def extract(self, bits: int) -> int:
+        """The field's value in an instruction's 512 bits."""
+        value = (bits >> self.lsb) & ((1 << self.width) - 1)
+        if self.signed and value >> (self.width - 1):
+            value -= 1 << self.width
+        return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class AddressSlot:
+    """One address operand: register + immediate, resolved by the sequencer."""
+
+    name: str
+    slot: int
+    memory: bool
+    multiple: int = 1
+    """Alignment that the unit demands of the resolved address, in bytes."""
+    doc: str = ""
+
+    @property
+    def imm(self) -> Field:
+        """The immediate: 64 bits for slot 0, 32 for the others (both added modulo 2^64 resp. 2^32)."""
+        if self.slot == 0:
+            return Field(name=self.name, lsb=128, width=64, doc=self.doc)
+        return Field(name=self.name, lsb=192 + 32 * (self.slot - 1), width=32, doc=self.doc)
+
+    @property
+    def register(self) -> Field:
+        """The address register that is added."""
+        return Field(name=f"{self.name}_reg", lsb=96 + 5 * self.slot, width=5, doc=f"address register added to {self.name}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Instruction:
+    """One row of the table."""
+
+    opcode: Opcode
+    unit: Unit
+    fields: tuple[Field, ...] = ()
+    addresses: tuple[AddressSlot, ...] = ()
+    synchronises: bool = True
+    """Has waits and signals."""
+    doc: str = ""
+
+    @property
+    def name(self) -> str:
+        """Mnemonic."""
+        return self.opcode.name
+
+    @property
+    def all_fields(self) -> tuple[Field, ...]:
+        """Every field beside the opcode, in the order of the bits."""
+        own = list(self.fields)
+        if self.synchronises:
+            own += SYNC_FIELDS
+        for address in self.addresses:
+            own += [address.imm, address.register]
+        return tuple(sorted(own, key=lambda f: f.lsb))
+
+    @property
+    def used_bits(self) -> int:
+        """Mask of the bits that the instruction names; all others must be zero."""
+        mask = 0xFF
+        for field in self.all_fields:
+            mask |= ((1 << field.width) - 1) << field.lsb
+        return mask
+
+    def encode(self, **values: int) -> bytes:
+        """64 bytes. Unknown names and illegal values raise ``ValueError``."""
+        known = {field.name: field for field in self.all_fields}
+        for name in values:
+            if name not in known:
+                raise ValueError(f"{self.name} has no field {name!r}; it has {', '.join(known)}")
+        bits = int(self.opcode)
+        for name, field in known.items():
+            value = int(values.get(name, field.default))
+            try:
+                field.check(value)
+            except ValueError as error:
+                raise ValueError(f"{self.name}: {error}") from None
+            bits |= field.insert(value)
+        return bits.to_bytes(INSTRUCTION_BYTES, "little")
+
+    def decode(self, raw: bytes) -> dict[str, int]:
+        """Field values of 64 bytes; nothing is checked (see `check`)."""
+        bits = int.from_bytes(raw, "little")
+        return {field.name: field.extract(bits) for field in self.all_fields}
+
+    def check(self, raw: bytes) -> str | None:
+        """What is illegal in these 64 bytes, as a sentence, or ``None``; addresses are checked by the units."""
+        bits = int.from_bytes(raw, "little")
+        stray = bits & ~self.used_bits
+        if stray:
+            return f"{self.name}: reserved bit {(stray & -stray).bit_length() - 1} is set"
+        for field in self.all_fields:
+            try:
+                field.check(field.extract(bits))
+            except ValueError as error:
+                return f"{self.name}: {error}"
+        return None
+
+
+def _sync(kind: str, index: int, lsb: int) -> list[Field]:
+    return [
+        Field(name=f"{kind}{index}", lsb=lsb, width=8, hi=SEMAPHORES - 1, doc=f"semaphore of {kind} {index}"),
+        Field(name=f"{kind}{index}_count", lsb=lsb + 8, width=8, doc="its count; 0: unused"),
+    ]
+
+
+SYNC_FIELDS: list[Field] = [
+    *_sync("wait", 0, 32),
+    *_sync("wait", 1, 48),
+    *_sync("signal", 0, 64),
+    *_sync("signal", 1, 80),
+]
+
+_LAYOUT = Field(name="layout", lsb=8, width=1, doc="L1 layout: 0 linear, 1 tile")
+_DMA_SHAPE = (
+    Field(name="count1", lsb=224, width=16, lo=1, default=1, doc="rows of dimension 1 (the innermost)"),
+    Field(name="count2", lsb=240, width=16, lo=1, default=1, doc="dimension 2"),
+    Field(name="count3", lsb=256, width=16, lo=1, default=1, doc="dimension 3"),
+    Field(name="pitch", lsb=272, width=16, doc="tile: words between chunk columns (rows / 2); linear: chunks between rows"),
+    Field(name="stride1", lsb=288, width=40, signed=True, doc="bytes in memory between rows of dimension 1"),
+    Field(name="stride2", lsb=328, width=40, signed=True, doc="bytes in memory, dimension 2"),
+    Field(name="stride3", lsb=368, width=40, signed=True, doc="bytes in memory, dimension 3"),
+    Field(name="bytes", lsb=408, width=17, lo=1, hi=1 << 16, default=1, doc="bytes of a row in L1"),
+)
+_MEM = AddressSlot(name="mem", slot=0, memory=True, doc="memory address of the first byte; any alignment")
+_L1 = AddressSlot(name="l1", slot=1, memory=False, multiple=32, doc="L1 byte address of chunk (0, 0)")
+
+OPERAND_FORMATS = (2, 3, 4, 5, 6)
+"""Codes of the formats that the tensor core multiplies: BF16, FP16, E4M3, E5M2, INT8."""
+OUTPUT_FORMATS = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9)
+"""Codes of the formats that the drain writes."""
+
+INSTRUCTIONS: dict[Opcode, Instruction] = {
+    i.opcode: i
+    for i in (
+        Instruction(
+            opcode=Opcode.NOP,
+            unit=Unit.SEQUENCER,
+            doc="Does nothing but its waits and signals, in the sequencer.",
+        ),
+        Instruction(
+            opcode=Opcode.HALT,
+            unit=Unit.SEQUENCER,
+            synchronises=False,
+            doc="Ends the program once every unit is drained: all it wrote is visible then.",
+        ),
+        Instruction(
+            opcode=Opcode.FENCE,
+            unit=Unit.SEQUENCER,
+            synchronises=False,
+            doc="Holds the sequencer until every unit is drained: queues empty, L1 and memory writes done.",
+        ),
+        Instruction(
+            opcode=Opcode.SET,
+            unit=Unit.SEQUENCER,
+            synchronises=False,
+            fields=(
+                Field(name="rd", lsb=8, width=5, lo=1, default=1, doc="register written"),
+                Field(name="rs1", lsb=96, width=5, doc="first register added"),
+                Field(name="rs2", lsb=101, width=5, doc="second register added"),
+                Field(name="imm", lsb=128, width=64, signed=True, doc="immediate added"),
+            ),
+            doc="rd = rs1 + rs2 + imm modulo 2^64.",
+        ),
+        Instruction(
+            opcode=Opcode.LOOP,
+            unit=Unit.SEQUENCER,
+            synchronises=False,
+            fields=(Field(name="count", lsb=128, width=24, lo=1, default=1, doc="iterations"),),
+            doc=f"Runs the instructions up to the matching END `count` times; {LOOP_DEPTH} loops nest.",
+        ),
+        Instruction(
+            opcode=Opcode.END,
+            unit=Unit.SEQUENCER,
+            synchronises=False,
+            doc="Ends the innermost loop's body.",
+        ),
+        Instruction(
+            opcode=Opcode.LOAD,
+            unit=Unit.LOAD,
+            fields=(
+                _LAYOUT,
+                *_DMA_SHAPE,
+                Field(name="valid_bytes", lsb=425, width=17, hi=1 << 16, doc="bytes of a row that memory has; the rest is fill"),
+                Field(name="valid1", lsb=442, width=16, doc="rows of dimension 1 that memory has; the rest is fill"),
+                Field(name="fill", lsb=458, width=32, doc="four bytes repeated from each row's start as padding"),
+            ),
+            addresses=(_MEM, _L1),
+            doc=(
+                "Copies rows from memory to L1. Row r = (i3 * count2 + i2) * count1 + i1 comes from "
+                "mem + i1 * stride1 + i2 * stride2 + i3 * stride3. Its first min(bytes, valid_bytes) bytes are memory's where "
+                "i1 < valid1; the rest of `bytes`, and up to the end of the last chunk, is `fill`."
+            ),
+        ),
+        Instruction(
+            opcode=Opcode.STORE,
+            unit=Unit.STORE,
+            fields=(_LAYOUT, *_DMA_SHAPE),
+            addresses=(_MEM, _L1),
+            doc="Copies rows of exactly `bytes` bytes from L1 to memory; the same shape and addressing as LOAD.",
+        ),
+        Instruction(
+            opcode=Opcode.MATMUL,
+            unit=Unit.TENSOR,
+            fields=(
+                Field(name="a_format", lsb=8, width=4, legal=OPERAND_FORMATS, default=6, doc="format code of A"),
+                Field(name="b_format", lsb=12, width=4, legal=OPERAND_FORMATS, default=6, doc="format code of B"),
+                Field(name="d_format", lsb=16, width=4, legal=OUTPUT_FORMATS, doc="format code of D"),
+                Field(name="a_transposed", lsb=20, width=1, doc="A's rows in L1 run along K"),
+                Field(name="b_transposed", lsb=21, width=1, doc="B's rows in L1 run along K"),
+                Field(name="accumulate", lsb=22, width=1, doc="start from C (FP32, or INT32 when A and B are integers)"),
+                Field(name="scale_mode", lsb=23, width=2, hi=2, doc="0 none, 1 scalar `scale`, 2 FP32 per column at `scale_at`"),
+                Field(name="bias", lsb=25, width=1, doc="add FP32 per column from `bias_at`"),
+                Field(name="activation", lsb=26, width=2, hi=1, doc="0 none, 1 ReLU"),
+                Field(name="saturate", lsb=28, width=1, default=1, doc="1: overflow of a narrow format gives its largest value"),
+                Field(name="m", lsb=352, width=6, lo=1, hi=32, default=1, doc="rows of the tile"),
+                Field(name="n", lsb=358, width=6, lo=1, hi=32, default=1, doc="columns of the tile"),
+                Field(name="k", lsb=364, width=17, lo=1, hi=1 << 16, default=1, doc="elements of the inner dimension"),
+                Field(name="a_pitch", lsb=384, width=16, doc="words between A's chunk columns in L1"),
+                Field(name="b_pitch", lsb=400, width=16, doc="words between B's chunk columns"),
+                Field(name="c_pitch", lsb=416, width=16, doc="words between C's chunk columns"),
+                Field(name="d_pitch", lsb=432, width=16, doc="words between D's chunk columns"),
+                Field(name="scale", lsb=448, width=32, doc="FP32 bits of the scalar scale"),
+            ),
+            addresses=(
+                AddressSlot(name="a", slot=1, memory=False, multiple=32, doc="L1 address of A's chunk (0, 0)"),
+                AddressSlot(name="b", slot=2, memory=False, multiple=32, doc="L1 address of B's chunk (0, 0)"),
+                AddressSlot(name="c", slot=3, memory=False, multiple=32, doc="L1 address of C's chunk (0, 0)"),
+                AddressSlot(
+                    name="d", slot=4, memory=False, multiple=8,
+                    doc="L1 address of D's chunk (0, 0) plus the byte offset of column 0 in it, a multiple of 16 columns",
+                ),
+                AddressSlot(
+                    name="scale_at", slot=5, memory=False, multiple=64, doc="L1 address of the tile's n FP32 scales, linear"
+                ),
+                AddressSlot(
+                    name="bias_at", slot=0, memory=False, multiple=64, doc="L1 address of the tile's n FP32 biases, linear"
+                ),
+            ),
+            doc=(
+                "D[i, j] = epilogue(C[i, j] + sum over k of A[i, k] * B[j, k]) for one macro tile: the block-exact dot product in "
+                "rising K, then scale, bias, activation and conversion. A is m x k, B is n x k: rows in L1 are rows of the operand, "
+                "chunks run along K; transposed: rows in L1 run along K, chunks along m or n."
+            ),
+        ),
+    )
+}
+"""The table."""
+
+
+def encode(opcode: Opcode, **values: int) -> bytes:
+    """Encode one instruction; see `Instruction.encode`."""
+    return INSTRUCTIONS[opcode].encode(**values)
+
+
+def lookup(raw: bytes) -> Instruction | None:
+    """The table's row for these 64 bytes, or ``None`` for an unknown opcode."""
+    try:
+        return INSTRUCTIONS[Opcode(raw[0])]
+    except ValueError:
+        return None

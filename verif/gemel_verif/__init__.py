@@ -1,0 +1,1 @@
+"""Reusable verification parts for Gemel: seeds, stimulus, drivers and runners."""
