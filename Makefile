@@ -1,0 +1,61 @@
+# The project's few commands; `make` alone lists them.
+PYTHON ?= python3
+WORKERS ?= 2
+VENV := .venv
+RUN := $(VENV)/bin/python -m
+PIP := $(RUN) pip install --quiet --no-input --disable-pip-version-check --no-compile --constraint constraints.txt
+PACKAGES := golden rtl sw verif tests scripts
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test lint format docs clean distclean
+
+help:  ## this list
+	@echo 'make TARGET [PYTHON=python3.12] [WORKERS=2]'
+	@sed -n 's/^\([a-z]*\):.*  ## /  \1\t/p' Makefile | expand -t 14
+
+setup: $(VENV)/.dev  ## everything for development, in .venv
+
+demo: $(VENV)/.demo  ## handwritten digits on the simulated inference chip
+	@$(VENV)/bin/gemel run digits
+
+test: $(VENV)/.dev  ## every test, WORKERS at a time
+	@$(RUN) pytest -n $(WORKERS) --dist worksteal --durations=15 $(PYTEST)
+
+lint: $(VENV)/.dev  ## ruff, pyright, import directions
+	@echo 'ruff'; $(RUN) ruff check --quiet $(PACKAGES) && $(RUN) ruff format --quiet --check $(PACKAGES) \
+		|| { echo 'Most of it mends itself: make format'; exit 1; }
+	@echo 'pyright'; $(RUN) pyright
+	@echo 'imports'; $(RUN) pytest -q tests/test_imports.py tests/test_repository.py
+
+format: $(VENV)/.dev  ## mend what ruff can mend
+	@$(RUN) ruff check --quiet --fix $(PACKAGES); $(RUN) ruff format --quiet $(PACKAGES)
+
+docs: $(VENV)/.dev  ## the documentation, in build/site
+	@$(VENV)/bin/python scripts/generate_docs.py
+	@NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build --quiet --strict && echo 'build/site/index.html'
+
+clean:  ## remove what was built, keep .venv
+	@rm -rf build dist .pytest_cache .ruff_cache .hypothesis
+	@find $(PACKAGES) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean  ## remove .venv too
+	@rm -rf $(VENV)
+
+# One environment, grown in two steps: .demo is enough to run models, .dev holds everything.
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Gemel needs Python 3.11 or later, and $(PYTHON) is `$(PYTHON) --version 2>&1`: make PYTHON=python3.11"; exit 1; }
+	@command -v g++ > /dev/null || echo 'No g++ here: simulation will need one (Debian: apt install g++)'
+	@echo 'Creating .venv'
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo 'Installing the simulator and the demo into .venv'
+	@$(PIP) --editable '.[demo]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo 'Installing the tools of development into .venv'
+	@$(PIP) --editable '.[dev]'
+	@touch $(VENV)/.demo $@
