@@ -14,8 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 class Format:
     """One number format.
 
-    A finite floating-point code means (-1)^s * m * 2^(e - p + 1) with m an integer below 2^p; the exponent field 0 means
-    e = emin without a hidden bit. Opposite a floating-point operand, the dot product takes an integer as p = 8, e = 7.
+    A finite floating-point code means (-1)^s * m * 2^(e - p + 1) with m an integer below 2^p; the exponent field 0
+    means e = emin without a hidden bit. Opposite a floating-point operand, an integer counts as p = 8, e = 7.
     """
 
     name: str
@@ -90,8 +90,16 @@ class Format:
 
 
 def _float(name: str, code: int, exponent: int, mantissa: int, **others: Any) -> Format:
-    return Format(name=name, code=code, bits=1 + exponent + mantissa, kind="float", exponent_bits=exponent,
-                  mantissa_bits=mantissa, bias=(1 << (exponent - 1)) - 1, **others)  # fmt: skip
+    return Format(
+        name=name,
+        code=code,
+        bits=1 + exponent + mantissa,
+        kind="float",
+        exponent_bits=exponent,
+        mantissa_bits=mantissa,
+        bias=(1 << (exponent - 1)) - 1,
+        **others,
+    )
 
 
 _TABLE = (
@@ -105,8 +113,18 @@ _TABLE = (
     Format(name="uint8", code=7, bits=8, kind="int", signed=False, largest=0xFF),
     _float("e2m1", 8, 2, 1, largest=0x7, stochastic_bits=22, operand=True),
     Format(name="int4", code=9, bits=4, kind="int", largest=0x7, operand=True),
-    Format(name="e8m0", code=10, bits=8, kind="scale", exponent_bits=8, bias=127, signed=False, has_nan=True,
-           largest=0xFE, nan=0xFF),  # fmt: skip
+    Format(
+        name="e8m0",
+        code=10,
+        bits=8,
+        kind="scale",
+        exponent_bits=8,
+        bias=127,
+        signed=False,
+        has_nan=True,
+        largest=0xFE,
+        nan=0xFF,
+    ),
 )
 
 FORMATS: Mapping[str, Format] = MappingProxyType({f.name: f for f in _TABLE})
@@ -177,15 +195,17 @@ def decode(codes: ArrayLike, fmt: Format | str) -> NDArray[Any]:
 
 
 def pack4(codes: ArrayLike) -> NDArray[np.uint8]:
-    """Pack 4-bit codes (..., n), one per element, into bytes (..., n/2), low nibble first. Raises ValueError for odd n."""
+    """Pack 4-bit codes (..., n), one per element, into bytes (..., n/2), low nibble first; ValueError for odd n."""
     array = np.asarray(codes)
     if array.ndim == 0 or array.shape[-1] % 2:
         raise ValueError(f"4-bit codes are packed in pairs; a last axis of shape {array.shape} is not even")
-    array = array.astype(np.uint8) & 15
-    return array[..., 0::2] | (array[..., 1::2] << 4)
+    low, high = (array[..., i::2].astype(np.uint8) & np.uint8(15) for i in (0, 1))
+    return low | (high << np.uint8(4))
 
 
 def unpack4(packed: ArrayLike) -> NDArray[np.uint8]:
     """Unpack bytes (..., n) into 4-bit codes (..., 2n), low nibble first."""
     array = np.asarray(packed, np.uint8)
-    return np.stack((array & 15, array >> 4), axis=-1).reshape(*array.shape[:-1], 2 * array.shape[-1])
+    return np.stack((array & np.uint8(15), array >> np.uint8(4)), axis=-1).reshape(
+        *array.shape[:-1], 2 * array.shape[-1]
+    )

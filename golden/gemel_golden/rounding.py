@@ -21,9 +21,7 @@ def _integers(x: NDArray[np.float64], fmt: Format) -> tuple[NDArray[Any], Flags]
     return codes, Flags(invalid=bool(nan.any()), saturated=saturated)
 
 
-def _magnitude_codes(
-    x: NDArray[np.float64], fmt: Format, random: NDArray[np.int64] | None
-) -> NDArray[np.int64]:  # fmt: skip
+def _magnitude_codes(x: NDArray[np.float64], fmt: Format, random: NDArray[np.int64] | None) -> NDArray[np.int64]:
     """Codes of |x| (finite), rounded as if the exponent had no upper end."""
     fraction, exponent = np.frexp(np.abs(x))
     m = np.ldexp(fraction, 53).astype(np.int64)

@@ -23,4 +23,4 @@ def stream(seed: int, name: str) -> np.random.Generator:
 @pytest.fixture
 def rng(request: pytest.FixtureRequest) -> np.random.Generator:
     """The test's own random stream, from --seed and the test's name with its parameters."""
-    return stream(request.config.getoption("--seed"), request.node.name)
+    return stream(int(request.config.getoption("--seed", 0) or 0), request.node.name)

@@ -3,9 +3,10 @@
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
 from gemel_golden.formats import Format, as_codes, by_name
 from gemel_golden.rounding import encode
-from numpy.typing import NDArray
 
 KINDS = ("uniform_codes", "normal", "cancelling", "one_sign", "subnormal", "special", "overflow")
 
