@@ -1,0 +1,182 @@
+"""Writes docs/generated: the pages that are tables of gemel_golden, so that documents and hardware can't disagree."""
+
+import ast
+import inspect
+from collections.abc import Iterable
+from enum import IntEnum
+from itertools import pairwise
+from pathlib import Path
+
+from gemel_golden import config, formats, isa, packets, registers
+
+TARGET = Path(__file__).parents[1] / "docs" / "generated"
+ENUMERATIONS = (isa.Unit, isa.Layout, isa.ScaleMode, isa.Activation, isa.FaultCode)
+
+
+def table(head: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> str:
+    """A Markdown table."""
+    lines = [head, tuple("---" for _ in head), *rows]
+    cells = [[str(cell).replace("|", "\\|") for cell in line] for line in lines]
+    return "".join("| " + " | ".join(line) + " |\n" for line in cells)
+
+
+def page(title: str, source: str, *parts: str) -> str:
+    """A whole page, with its title and a sentence that says where it comes from."""
+    origin = f"*Generated from `{source}` by `make docs`; edit the table there.*"
+    return "\n".join((f"# {title}\n", f"{origin}\n", *parts))
+
+
+def yes(truth: bool) -> str:
+    return "yes" if truth else ""
+
+
+def bits(field: isa.Field) -> str:
+    """The field's bit range, as `[msb:lsb]`."""
+    return f"[{field.lsb + field.width - 1}:{field.lsb}]" if field.width > 1 else f"[{field.lsb}]"
+
+
+def legal(field: isa.Field) -> str:
+    """The field's legal values."""
+    if field.legal is not None:
+        return ", ".join(map(str, field.legal))
+    if field.hi is not None or field.width <= 24:
+        values = f"{field.minimum}..{field.maximum}"
+    else:
+        values = f"{field.width} bits" + (f" from {field.lo}" if field.lo else "")
+    values += ", signed" if field.signed else ""
+    return values + (f", multiple of {field.multiple}" if field.multiple > 1 else "")
+
+
+def field_table(fields: Iterable[isa.Field]) -> str:
+    """Bits, name, legal values, default and meaning of fields."""
+    rows = ((bits(f), f"`{f.name}`", legal(f), f.default, f.doc) for f in fields)
+    return table(("bits", "field", "legal", "default", "meaning"), rows)
+
+
+def prose(text: str | None) -> str:
+    """A docstring as a Markdown paragraph."""
+    return inspect.cleandoc(text or "") + "\n"
+
+
+def enumeration(kind: type[IntEnum]) -> str:
+    """A section with the members of an enumeration."""
+    rows = ((member.value, f"`{member.name}`") for member in kind)
+    return f"### {kind.__name__}\n\n{prose(kind.__doc__)}\n{table(('value', 'name'), rows)}"
+
+
+def instruction(row: isa.Instruction) -> str:
+    """A section with one instruction: what it does, its fields and its addresses."""
+    parts = [f"## {row.name}\n", f"Opcode `0x{row.opcode:02x}`, unit {row.unit.name}.\n", f"{row.doc}\n"]
+    if row.fields:
+        parts.append(field_table(sorted(row.fields, key=lambda f: f.lsb)))
+    if row.addresses:
+        rows = (
+            (f"`{a.name}`", bits(a.imm), bits(a.register), "memory" if a.memory else "L1", a.multiple, a.doc)
+            for a in row.addresses
+        )
+        parts.append(table(("address", "immediate", "register", "space", "alignment", "meaning"), rows))
+    if row.synchronises:
+        parts.append("Takes [waits and signals](#waits-and-signals).\n")
+    return "\n".join(parts)
+
+
+def isa_page() -> str:
+    rows = (
+        (f"`0x{row.opcode:02x}`", f"[{row.name}](#{row.name.lower()})", row.unit.name, row.doc.partition(". ")[0])
+        for row in isa.INSTRUCTIONS.values()
+    )
+    return page(
+        "Instructions",
+        "gemel_golden.isa",
+        prose(isa.__doc__),
+        table(("opcode", "name", "unit", "summary"), rows),
+        "## Waits and signals\n",
+        f"There are {isa.SEMAPHORES} counting semaphores, each from 0 to {isa.SEMAPHORE_MAX}.\n",
+        field_table(isa.SYNC_FIELDS),
+        *map(instruction, isa.INSTRUCTIONS.values()),
+        "## Enumerations\n",
+        *map(enumeration, ENUMERATIONS),
+    )
+
+
+def packets_page() -> str:
+    sections = (
+        f"## {kind.name}\n\nType {kind.value}.\n\n" + (field_table(fields) if fields else "No fields.\n")
+        for kind, fields in packets.PACKETS.items()
+    )
+    return page("Command packets", "gemel_golden.packets", prose(packets.__doc__), *sections)
+
+
+def registers_page() -> str:
+    rows = ((f"`0x{r.offset:03x}`", f"`{r.name}`", r.access, r.doc) for r in registers.REGISTERS.values())
+    return page(
+        "Registers",
+        "gemel_golden.registers",
+        prose(registers.__doc__),
+        table(("offset", "name", "access", "meaning"), rows),
+    )
+
+
+def formats_page() -> str:
+    def row(f: formats.Format) -> tuple[object, ...]:
+        shape = (f.bits, f.kind, f.exponent_bits or "", f.mantissa_bits or "", f"{f.max_finite:.10g}")
+        special = (yes(f.has_inf), "" if f.nan is None else f"`0x{f.nan:x}`")
+        places = (yes(f.operand), yes(f.code in isa.OPERAND_FORMATS), yes(f.code in isa.OUTPUT_FORMATS))
+        return (f.code, f"`{f.name}`", *shape, *special, *places)
+
+    head = ("code", "name", "bits", "kind", "exponent", "mantissa", "largest", "Inf", "canonical NaN")
+    head += ("golden operand", "MATMUL operand", "MATMUL result")
+    return page(
+        "Number formats",
+        "gemel_golden.formats",
+        prose(formats.__doc__),
+        table(head, map(row, formats.FORMATS.values())),
+    )
+
+
+def attribute_docs(kind: type) -> dict[str, str]:
+    """The string that stands below each annotated attribute of a class."""
+    body = ast.parse(inspect.getsource(kind)).body
+    assert isinstance(body[0], ast.ClassDef)
+    docs = {}
+    for statement, following in pairwise(body[0].body):
+        match statement, following:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(doc))):
+                docs[name] = doc
+    return docs
+
+
+def configurations_page() -> str:
+    chips = [c.as_dict() for c in config.CONFIGS.values()]
+    docs = attribute_docs(config.ChipConfig)
+    docs |= {name: inspect.getdoc(member) or "" for name, member in inspect.getmembers(config.ChipConfig, is_property)}
+    rows = ((f"`{key}`", *(chip[key] for chip in chips), docs[key]) for key in chips[0] if key != "name")
+    names = (f"`{chip['name']}`" for chip in chips)
+    return page(
+        "Configurations", "gemel_golden.config", prose(config.__doc__), table(("parameter", *names, "meaning"), rows)
+    )
+
+
+def is_property(member: object) -> bool:
+    return isinstance(member, property)
+
+
+def pages() -> dict[str, str]:
+    """Every generated page by file name."""
+    return {
+        "isa.md": isa_page(),
+        "packets.md": packets_page(),
+        "registers.md": registers_page(),
+        "formats.md": formats_page(),
+        "configurations.md": configurations_page(),
+    }
+
+
+def main() -> None:
+    TARGET.mkdir(exist_ok=True)
+    for name, text in pages().items():
+        (TARGET / name).write_text(text)
+
+
+if __name__ == "__main__":
+    main()
