@@ -99,7 +99,7 @@ class ChipConfig:
         return self.macs_8bit // 2
 
     def override(self, **values: int) -> ChipConfig:
-        """The same chip with some numbers changed by name; an unknown name raises ``ValueError`` with the known ones."""
+        """The same chip with some numbers changed by name; an unknown name raises ``ValueError``."""
         known = [f.name for f in fields(self) if f.name != "name"]
         for name in values:
             if name not in known:

@@ -153,7 +153,9 @@ class AddressSlot:
     @property
     def register(self) -> Field:
         """The address register that is added."""
-        return Field(name=f"{self.name}_reg", lsb=96 + 5 * self.slot, width=5, doc=f"address register added to {self.name}")
+        return Field(
+            name=f"{self.name}_reg", lsb=96 + 5 * self.slot, width=5, doc=f"address register added to {self.name}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,7 +247,9 @@ _DMA_SHAPE = (
     Field(name="count1", lsb=224, width=16, lo=1, default=1, doc="rows of dimension 1 (the innermost)"),
     Field(name="count2", lsb=240, width=16, lo=1, default=1, doc="dimension 2"),
     Field(name="count3", lsb=256, width=16, lo=1, default=1, doc="dimension 3"),
-    Field(name="pitch", lsb=272, width=16, doc="tile: words between chunk columns (rows / 2); linear: chunks between rows"),
+    Field(
+        name="pitch", lsb=272, width=16, doc="tile: words between chunk columns (rows / 2); linear: chunks between rows"
+    ),
     Field(name="stride1", lsb=288, width=40, signed=True, doc="bytes in memory between rows of dimension 1"),
     Field(name="stride2", lsb=328, width=40, signed=True, doc="bytes in memory, dimension 2"),
     Field(name="stride3", lsb=368, width=40, signed=True, doc="bytes in memory, dimension 3"),
@@ -310,15 +314,21 @@ INSTRUCTIONS: dict[Opcode, Instruction] = {
             fields=(
                 _LAYOUT,
                 *_DMA_SHAPE,
-                Field(name="valid_bytes", lsb=425, width=17, hi=1 << 16, doc="bytes of a row that memory has; the rest is fill"),
+                Field(
+                    name="valid_bytes",
+                    lsb=425,
+                    width=17,
+                    hi=1 << 16,
+                    doc="bytes of a row that memory has; the rest is fill",
+                ),
                 Field(name="valid1", lsb=442, width=16, doc="rows of dimension 1 that memory has; the rest is fill"),
                 Field(name="fill", lsb=458, width=32, doc="four bytes repeated from each row's start as padding"),
             ),
             addresses=(_MEM, _L1),
             doc=(
                 "Copies rows from memory to L1. Row r = (i3 * count2 + i2) * count1 + i1 comes from "
-                "mem + i1 * stride1 + i2 * stride2 + i3 * stride3. Its first min(bytes, valid_bytes) bytes are memory's where "
-                "i1 < valid1; the rest of `bytes`, and up to the end of the last chunk, is `fill`."
+                "mem + i1 * stride1 + i2 * stride2 + i3 * stride3. Its first min(bytes, valid_bytes) bytes are "
+                "memory's where i1 < valid1; the rest of `bytes`, and up to the end of the last chunk, is `fill`."
             ),
         ),
         Instruction(
@@ -337,11 +347,25 @@ INSTRUCTIONS: dict[Opcode, Instruction] = {
                 Field(name="d_format", lsb=16, width=4, legal=OUTPUT_FORMATS, doc="format code of D"),
                 Field(name="a_transposed", lsb=20, width=1, doc="A's rows in L1 run along K"),
                 Field(name="b_transposed", lsb=21, width=1, doc="B's rows in L1 run along K"),
-                Field(name="accumulate", lsb=22, width=1, doc="start from C (FP32, or INT32 when A and B are integers)"),
-                Field(name="scale_mode", lsb=23, width=2, hi=2, doc="0 none, 1 scalar `scale`, 2 FP32 per column at `scale_at`"),
+                Field(
+                    name="accumulate", lsb=22, width=1, doc="start from C (FP32, or INT32 when A and B are integers)"
+                ),
+                Field(
+                    name="scale_mode",
+                    lsb=23,
+                    width=2,
+                    hi=2,
+                    doc="0 none, 1 scalar `scale`, 2 FP32 per column at `scale_at`",
+                ),
                 Field(name="bias", lsb=25, width=1, doc="add FP32 per column from `bias_at`"),
                 Field(name="activation", lsb=26, width=2, hi=1, doc="0 none, 1 ReLU"),
-                Field(name="saturate", lsb=28, width=1, default=1, doc="1: overflow of a narrow format gives its largest value"),
+                Field(
+                    name="saturate",
+                    lsb=28,
+                    width=1,
+                    default=1,
+                    doc="1: overflow of a narrow format gives its largest value",
+                ),
                 Field(name="m", lsb=352, width=6, lo=1, hi=32, default=1, doc="rows of the tile"),
                 Field(name="n", lsb=358, width=6, lo=1, hi=32, default=1, doc="columns of the tile"),
                 Field(name="k", lsb=364, width=17, lo=1, hi=1 << 16, default=1, doc="elements of the inner dimension"),
@@ -356,20 +380,31 @@ INSTRUCTIONS: dict[Opcode, Instruction] = {
                 AddressSlot(name="b", slot=2, memory=False, multiple=32, doc="L1 address of B's chunk (0, 0)"),
                 AddressSlot(name="c", slot=3, memory=False, multiple=32, doc="L1 address of C's chunk (0, 0)"),
                 AddressSlot(
-                    name="d", slot=4, memory=False, multiple=8,
-                    doc="L1 address of D's chunk (0, 0) plus the byte offset of column 0 in it, a multiple of 16 columns",
+                    name="d",
+                    slot=4,
+                    memory=False,
+                    multiple=8,
+                    doc="L1 address of D's chunk (0, 0) plus column 0's byte offset in it, a multiple of 16 columns",
                 ),
                 AddressSlot(
-                    name="scale_at", slot=5, memory=False, multiple=64, doc="L1 address of the tile's n FP32 scales, linear"
+                    name="scale_at",
+                    slot=5,
+                    memory=False,
+                    multiple=64,
+                    doc="L1 address of the tile's n FP32 scales, linear",
                 ),
                 AddressSlot(
-                    name="bias_at", slot=0, memory=False, multiple=64, doc="L1 address of the tile's n FP32 biases, linear"
+                    name="bias_at",
+                    slot=0,
+                    memory=False,
+                    multiple=64,
+                    doc="L1 address of the tile's n FP32 biases, linear",
                 ),
             ),
             doc=(
-                "D[i, j] = epilogue(C[i, j] + sum over k of A[i, k] * B[j, k]) for one macro tile: the block-exact dot product in "
-                "rising K, then scale, bias, activation and conversion. A is m x k, B is n x k: rows in L1 are rows of the operand, "
-                "chunks run along K; transposed: rows in L1 run along K, chunks along m or n."
+                "D[i, j] = epilogue(C[i, j] + sum over k of A[i, k] * B[j, k]) for one macro tile: the block-exact dot "
+                "product in rising K, then scale, bias, activation and conversion. A is m x k, B is n x k: rows in L1 "
+                "are rows of the operand, chunks run along K; transposed: rows in L1 run along K, chunks along m or n."
             ),
         ),
     )

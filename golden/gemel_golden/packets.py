@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from gemel_golden.isa import Field, REGISTERS
+from gemel_golden.isa import REGISTERS, Field
 
 PACKET_BYTES = 64
 MAX_ARGUMENTS = REGISTERS - 1

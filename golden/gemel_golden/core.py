@@ -1,0 +1,230 @@
+"""The instruction-level model of a core: executes a program's bytes exactly, without a notion of time.
+
+Units run in any order that the semaphores allow; a program whose result depends on that order has a race. Queues are as
+deep as the chip's, so a program that relies on more room than there is stops here too.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gemel_golden import dma, tensor
+from gemel_golden.config import ChipConfig
+from gemel_golden.faults import Fault
+from gemel_golden.flags import Flags
+from gemel_golden.isa import (
+    INSTRUCTION_BYTES,
+    INSTRUCTIONS,
+    LOOP_DEPTH,
+    REGISTERS,
+    SEMAPHORE_MAX,
+    SEMAPHORES,
+    FaultCode,
+    Instruction,
+    Opcode,
+    Unit,
+    lookup,
+)
+
+__all__ = ["Core"]
+
+MASK64 = (1 << 64) - 1
+UNITS = tuple(dict.fromkeys(i.unit for i in INSTRUCTIONS.values() if i.unit != Unit.SEQUENCER))
+"""The units that have a queue."""
+
+
+@dataclass(frozen=True)
+class _Issued:
+    """An instruction in a unit's queue: its fields with resolved addresses, and its index."""
+
+    opcode: Opcode
+    values: Mapping[str, int]
+    pc: int
+
+
+class Core:
+    """One core's architectural state and what a launch does to it.
+
+    ``memory`` is the chip's memory, a uint8 array that LOAD and STORE share with the host.
+    """
+
+    def __init__(self, config: ChipConfig, memory: NDArray[np.uint8]):
+        self.config = config
+        self.memory = memory
+        self.l1 = np.zeros(config.l1_bytes, np.uint8)
+        self.flags = Flags()
+        self._start(0, 0, ())
+
+    def _start(self, address: int, length: int, arguments: Sequence[int]) -> None:
+        self.program = address
+        self.length = length
+        self.registers = [0] * REGISTERS
+        self.registers[1 : 1 + len(arguments)] = arguments
+        self.semaphores = [0] * SEMAPHORES
+        self.queues: dict[Unit, deque[_Issued]] = {unit: deque() for unit in UNITS}
+        self.loops: list[list[int]] = []
+        self.pc = 0
+        self.halted = False
+
+    def launch(self, address: int, length: int, arguments: Sequence[int] = ()) -> None:
+        """Set a launch up: program address and length (instructions), values of registers 1, 2, ...; see `run`."""
+        self._start(address, length, arguments)
+        self.flags = Flags()
+
+    def run(self) -> bool:
+        """Execute until the program has halted, or until nothing can go on: then ``False``, and `waiting` tells why.
+
+        Raises `Fault` when the launch is stopped by one; memory then holds what had been written.
+        """
+        progress = True
+        while progress and not self.halted:
+            progress = self._sequence()
+            for unit in UNITS:
+                while self._execute(unit):
+                    progress = True
+        return self.halted
+
+    def waiting(self) -> dict[Unit, int]:
+        """Units held by their semaphores, with the index of the instruction at which they stand."""
+        held = {
+            unit: queue[0].pc for unit, queue in self.queues.items() if queue and not self._granted(queue[0].values)
+        }
+        if not self.halted and self.pc < self.length:
+            row, raw = self._fetch(self.pc)
+            if row is not None and row.opcode == Opcode.NOP and not self._granted(row.decode(raw)):
+                held[Unit.SEQUENCER] = self.pc
+        return held
+
+    def _granted(self, values: Mapping[str, int]) -> bool:
+        taken = [(values[f"wait{i}"], values[f"wait{i}_count"]) for i in (0, 1)]
+        need = dict.fromkeys((sem for sem, _ in taken), 0)
+        for sem, count in taken:
+            need[sem] += count
+        return all(self.semaphores[sem] >= count for sem, count in need.items())
+
+    def _take(self, values: Mapping[str, int]) -> None:
+        for i in (0, 1):
+            self.semaphores[values[f"wait{i}"]] -= values[f"wait{i}_count"]
+
+    def _signal(self, values: Mapping[str, int], pc: int) -> None:
+        for i in (0, 1):
+            sem = values[f"signal{i}"]
+            self.semaphores[sem] += values[f"signal{i}_count"]
+            if self.semaphores[sem] > SEMAPHORE_MAX:
+                raise Fault(FaultCode.SEMAPHORE_OVERFLOW, Unit.SEQUENCER, 0, pc)
+
+    def _execute(self, unit: Unit) -> bool:
+        """Do the head of a unit's queue; ``False`` when there is none or it waits."""
+        queue = self.queues[unit]
+        if not queue or not self._granted(queue[0].values):
+            return False
+        issued = queue.popleft()
+        self._take(issued.values)
+        try:
+            match issued.opcode:
+                case Opcode.LOAD:
+                    dma.load(issued.values, self.memory, self.l1)
+                case Opcode.STORE:
+                    dma.store(issued.values, self.memory, self.l1)
+                case Opcode.MATMUL:
+                    self.flags |= tensor.matmul(issued.values, self.l1)
+        except Fault as fault:
+            fault.pc = issued.pc
+            raise
+        self._signal(issued.values, issued.pc)
+        return True
+
+    def _fetch(self, pc: int) -> tuple[Instruction | None, bytes]:
+        address = self.program + pc * INSTRUCTION_BYTES
+        if address + INSTRUCTION_BYTES > len(self.memory):
+            raise Fault(FaultCode.FETCH, Unit.SEQUENCER, address, pc)
+        raw = self.memory[address : address + INSTRUCTION_BYTES].tobytes()
+        return lookup(raw), raw
+
+    def _sequence(self) -> bool:
+        """Run the sequencer until it is held; ``False`` when it couldn't do a single instruction."""
+        start = True
+        while not self.halted:
+            if self.pc >= self.length:
+                raise Fault(FaultCode.ILLEGAL_OPCODE, Unit.SEQUENCER, 0, self.pc)
+            row, raw = self._fetch(self.pc)
+            if row is None:
+                raise Fault(FaultCode.ILLEGAL_OPCODE, Unit.SEQUENCER, 0, self.pc)
+            if row.check(raw) is not None:
+                raise Fault(FaultCode.ILLEGAL_FIELD, Unit.SEQUENCER, 0, self.pc)
+            values = row.decode(raw)
+            done = self._control(row.opcode, values) if row.unit == Unit.SEQUENCER else self._issue(row, values)
+            if not done:
+                return not start
+            start = False
+        return True
+
+    def _issue(self, row: Instruction, values: dict[str, int]) -> bool:
+        queue = self.queues[row.unit]
+        if len(queue) >= self.config.queue_depth:
+            return False
+        for address in row.addresses:
+            bits = address.imm.width
+            values[address.name] = (values[address.name] + self.registers[values[address.register.name]]) % (1 << bits)
+        queue.append(_Issued(row.opcode, values, self.pc))
+        self.pc += 1
+        return True
+
+    def _control(self, opcode: Opcode, values: dict[str, int]) -> bool:
+        actions: dict[Opcode, Callable[[dict[str, int]], bool]] = {
+            Opcode.NOP: self._nop,
+            Opcode.HALT: self._halt,
+            Opcode.FENCE: self._fence,
+            Opcode.SET: self._set,
+            Opcode.LOOP: self._loop,
+            Opcode.END: self._end,
+        }
+        return actions[opcode](values)
+
+    def _nop(self, values: dict[str, int]) -> bool:
+        if not self._granted(values):
+            return False
+        self._take(values)
+        self._signal(values, self.pc)
+        self.pc += 1
+        return True
+
+    def _fence(self, _: dict[str, int]) -> bool:
+        if any(self.queues.values()):
+            return False
+        self.pc += 1
+        return True
+
+    def _halt(self, values: dict[str, int]) -> bool:
+        self.halted = self._fence(values)
+        return self.halted
+
+    def _set(self, values: dict[str, int]) -> bool:
+        total = self.registers[values["rs1"]] + self.registers[values["rs2"]] + values["imm"]
+        self.registers[values["rd"]] = total & MASK64
+        self.pc += 1
+        return True
+
+    def _loop(self, values: dict[str, int]) -> bool:
+        if len(self.loops) == LOOP_DEPTH:
+            raise Fault(FaultCode.LOOP_NESTING, Unit.SEQUENCER, 0, self.pc)
+        self.pc += 1
+        self.loops.append([self.pc, values["count"]])
+        return True
+
+    def _end(self, _: dict[str, int]) -> bool:
+        if not self.loops:
+            raise Fault(FaultCode.LOOP_NESTING, Unit.SEQUENCER, 0, self.pc)
+        loop = self.loops[-1]
+        loop[1] -= 1
+        if loop[1]:
+            self.pc = loop[0]
+        else:
+            self.loops.pop()
+            self.pc += 1
+        return True
