@@ -1,9 +1,9 @@
 """What LOAD and STORE do: rows of memory bytes copied to and from chunks of L1.
 
 `values` are an instruction's decoded fields, with resolved addresses in `mem` and `l1`. A memory access goes out in
-bursts that end at 4 KB boundaries; one that begins beyond the memory's bytes is a fault with the burst's address, which is
-aligned down to 64 bytes. Where one instruction has several faults, the one nearest to its first byte is raised. What it wrote
-until then isn't specified.
+bursts that end at 4 KB boundaries; one that begins beyond the memory's bytes (a multiple of 4096) is a fault with the
+burst's address, which is aligned down to 64 bytes. Where one instruction has several faults, the one nearest to its
+first byte is raised. What it wrote until then isn't specified.
 """
 
 from collections.abc import Iterator, Mapping
@@ -97,6 +97,7 @@ def _check(
         row = int(outside.argmax())
         address = int(addresses[row])
         burst = max(address, len(memory) // BURST_BOUNDARY * BURST_BOUNDARY) & -WORD & MASK64
-        faults.append((row, max(0, burst - address) // WORD, 0, Fault(code, unit, burst)))
+        start = address & -WORD if unit == Unit.STORE else address  # a store's beat j takes word j, a load's word j beat j+1
+        faults.append((row, max(0, burst - start) // WORD, 0, Fault(code, unit, burst)))
     if faults:
         raise min(faults, key=lambda entry: entry[:3])[3]

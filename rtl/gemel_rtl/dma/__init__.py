@@ -1,0 +1,1 @@
+"""The LOAD and STORE units: direct memory access between memory and L1."""

@@ -1,0 +1,157 @@
+"""The L1 scratchpad: banks of two half-planes behind four read ports and two write ports."""
+
+from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.lib import memory, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from gemel_golden.config import CHUNK, ChipConfig
+from gemel_rtl.interfaces import l1_read_port, l1_write_port
+from gemel_rtl.shared import Shared
+
+__all__ = ["L1", "READ_LATENCY", "READ_PORTS", "WRITE_PORTS", "Bank"]
+
+READ_PORTS = ("a", "b", "c", "store")
+WRITE_PORTS = ("load", "d")
+READ_LATENCY = 2
+"""Cycles from a read request's transfer to its data."""
+
+
+class Bank(wiring.Component):
+    """One bank of one half-plane: a single-port memory of 32-byte entries with byte enables.
+
+    A read's `read_data` comes a cycle later and holds. Nothing is read in a cycle that writes.
+
+    Parameters: depth (entries).
+    Members: `address`, `read`, `write`, `mask` (one bit per byte), `write_data`, `read_data`.
+    """
+
+    def __init__(self, depth: int):
+        self.depth = depth
+        super().__init__(
+            {
+                "address": In(max(1, ceil_log2(depth))),
+                "read": In(1),
+                "mask": In(CHUNK),
+                "write_data": In(8 * CHUNK),
+                "read_data": Out(8 * CHUNK),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        m.submodules.memory = cells = memory.Memory(shape=8 * CHUNK, depth=self.depth, init=[])
+        read, write = cells.read_port(), cells.write_port(granularity=8)
+        m.d.comb += [
+            read.addr.eq(self.address),
+            read.en.eq(self.read),
+            write.addr.eq(self.address),
+            write.en.eq(self.mask),
+            write.data.eq(self.write_data),
+            self.read_data.eq(read.data),
+        ]
+        return m
+
+
+class L1(wiring.Component):
+    """The scratchpad. Half h of word w is in bank w mod `l1_banks` of plane h; a bank does one access a cycle.
+
+    An access takes all its halves in the cycle of its transfer. Where two ports want one bank, the one that comes first
+    in an order that rotates every cycle goes, so that no request waits more than five cycles; an access without
+    conflict goes at once. Reads see every write transferred in an earlier cycle.
+
+    Parameters: config.
+    Members: read ports `a`, `b`, `c`, `store` and write ports `load`, `d` (see `gemel_rtl.interfaces`).
+    Attributes: `read_latency`.
+    """
+
+    read_latency = READ_LATENCY
+
+    def __init__(self, config: ChipConfig):
+        self.config = config
+        super().__init__(
+            {name: In(l1_read_port(config)) for name in READ_PORTS}
+            | {name: In(l1_write_port(config)) for name in WRITE_PORTS}
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        banks = self.config.l1_banks
+        bank_bits = ceil_log2(banks)
+        names = READ_PORTS + WRITE_PORTS
+        ports = [getattr(self, name) for name in names]
+
+        def enable(port, h: int) -> Value:
+            return port.req.payload[f"en{h}"]
+
+        def address(port, h: int) -> Value:
+            return port.req.payload[f"addr{h}"]
+
+        granted = self._arbitrate(m, ports, bank_bits)
+
+        outputs = []
+        for h in range(2):
+            row = []
+            for b in range(banks):
+                bank = Shared(Bank(self.config.l1_words // banks), name="gemel_l1_bank")
+                m.submodules[f"bank{h}_{b}"] = bank
+                takes = []
+                for name, port, go in zip(names, ports, granted, strict=True):
+                    take = Signal(name=f"take_{name}_{h}_{b}")
+                    m.d.comb += take.eq(go & enable(port, h) & (address(port, h)[:bank_bits] == b))
+                    takes.append(take)
+                for port, take in zip(ports, takes, strict=True):
+                    with m.If(take):
+                        m.d.comb += bank.address.eq(address(port, h)[bank_bits:])
+                m.d.comb += bank.read.eq(Cat(takes[: len(READ_PORTS)]).any())
+                for name, take in zip(WRITE_PORTS, takes[len(READ_PORTS) :], strict=True):
+                    request = getattr(self, name).req.payload
+                    with m.If(take):
+                        m.d.comb += [
+                            bank.mask.eq(request.mask.word_select(h, CHUNK)),
+                            bank.write_data.eq(request.data.word_select(h, 8 * CHUNK)),
+                        ]
+                row.append(bank.read_data)
+            outputs.append(row)
+
+        for name, go in zip(READ_PORTS, granted, strict=False):
+            port = getattr(self, name)
+            under_way = Signal(name=f"{name}_under_way")
+            m.d.sync += [under_way.eq(go), port.valid.eq(under_way)]
+            for h in range(2):
+                chosen = Signal(bank_bits, name=f"{name}_bank{h}", reset_less=True)
+                with m.If(go):
+                    m.d.sync += chosen.eq(address(port, h)[:bank_bits])
+                with m.If(under_way), m.Switch(chosen):
+                    for b in range(banks):
+                        with m.Case(b):
+                            m.d.sync += port.data[h].eq(outputs[h][b])
+        return m
+
+    def _arbitrate(self, m: Module, ports: list, bank_bits: int) -> list[Signal]:
+        """Drive every port's ready; return who transfers in this cycle."""
+        n = len(ports)
+        top = Signal(n, init=1)
+        m.d.sync += top.eq(top.rotate_left(1))
+        blocked: list[list[Value]] = [[] for _ in ports]
+        for p in range(n):
+            for q in range(p + 1, n):
+                meet = Signal(name=f"meet_{p}_{q}")
+                first, second = ports[p].req, ports[q].req
+                same = [
+                    first.payload[f"en{h}"]
+                    & second.payload[f"en{h}"]
+                    & (first.payload[f"addr{h}"][:bank_bits] == second.payload[f"addr{h}"][:bank_bits])
+                    for h in range(2)
+                ]
+                m.d.comb += meet.eq(first.valid & second.valid & Cat(same).any())
+                q_first = Signal(name=f"first_{q}_{p}")  # q precedes p when the top lies after p and not after q
+                m.d.comb += q_first.eq(top[p + 1 : q + 1].any())
+                blocked[p].append(meet & q_first)
+                blocked[q].append(meet & ~q_first)
+        granted = []
+        for p, port in enumerate(ports):
+            go = Signal(name=f"granted_{p}")
+            m.d.comb += [port.req.ready.eq(~Cat(blocked[p]).any()), go.eq(port.req.valid & port.req.ready)]
+            granted.append(go)
+        return granted
