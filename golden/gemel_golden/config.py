@@ -31,7 +31,7 @@ class ChipConfig:
     """Columns of dot units in the tensor core."""
     tile: int = 32
     """Rows and columns of a macro tile, in output elements."""
-    l1_bytes: int = 256 * 1024
+    l1_bytes: int = 512 * 1024
     """Size of the L1 scratchpad."""
     l1_banks: int = 8
     """Banks of L1; each serves one 32-byte half per half-plane and cycle."""
