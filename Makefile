@@ -3,7 +3,11 @@ PYTHON ?= python3
 WORKERS ?= 2
 VENV := .venv
 RUN := $(VENV)/bin/python -m
-PIP := $(RUN) pip install --quiet --no-input --disable-pip-version-check --no-compile --constraint constraints.txt
+# Without byte code pip is a third faster, and Python compiles what it imports. The log is shown when pip fails.
+define INSTALL
+$(RUN) pip install --no-input --disable-pip-version-check --no-compile --progress-bar off \
+	--constraint constraints.txt --editable '.[$(1)]' > $(VENV)/pip.log 2>&1 || { tail -n 25 $(VENV)/pip.log; exit 1; }
+endef
 PACKAGES := golden rtl sw verif tests scripts
 
 .DEFAULT_GOAL := help
@@ -51,11 +55,11 @@ $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
-	@echo 'Installing the simulator and the demo into .venv'
-	@$(PIP) --editable '.[demo]'
+	@echo 'Installing the simulator and the demo into .venv (half a minute; .venv/pip.log)'
+	@$(call INSTALL,demo)
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
-	@echo 'Installing the tools of development into .venv'
-	@$(PIP) --editable '.[dev]'
+	@echo 'Installing the tools of development into .venv (a minute or two; .venv/pip.log)'
+	@$(call INSTALL,dev)
 	@touch $(VENV)/.demo $@
