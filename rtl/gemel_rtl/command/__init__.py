@@ -1,0 +1,1 @@
+"""The command processor and its AXI4-Lite registers."""

@@ -1,0 +1,30 @@
+"""What passes between the command processor and a core: a launch, its arguments and how it ended."""
+
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+from gemel_rtl.interfaces import PC_BITS
+
+__all__ = ["Argument", "FaultRecord", "Launch"]
+
+Argument = data.StructLayout({"beat": 2, "enable": 8, "words": data.ArrayLayout(64, 8)})
+"""64 bytes of arguments: word w of beat b goes to address register 8 b + w + 1, if its bit of `enable` is set."""
+
+FaultRecord = data.StructLayout({"code": 4, "unit": 3, "pc": 32, "address": 64})
+"""Why a launch was stopped; code 0: it was not."""
+
+Launch = wiring.Signature(
+    {
+        "start": Out(1),
+        "program": Out(64),
+        "length": Out(PC_BITS),
+        "argument": Out(Argument),
+        "argument_valid": Out(1),
+        "go": Out(1),
+        "cancel": Out(1),
+        "done": In(1),
+        "fault": In(FaultRecord),
+    }
+)
+"""The command processor's side. `start`: a pulse with the program's address and length; fetching begins. Beats of arguments
+follow; `go`, held from after the last of them, lets the first instruction execute. `cancel`: a pulse that ends the
+launch as a fault would. `done`: a pulse when all is drained; `fault` is the record then, and stays until `start`."""

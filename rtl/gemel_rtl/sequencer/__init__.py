@@ -1,0 +1,1 @@
+"""The sequencer: instruction window, decoder, address registers, loops, queues and semaphores of a core."""
