@@ -95,7 +95,7 @@ class _Operand:
         self.codes, self.table = codes, table
         self.raw = table.value[codes]
         finite = np.isfinite(self.raw)
-        self.special = ~finite.all(axis=1)
+        self.special: NDArray[Any] = np.logical_not(finite.all(axis=1))
         """(blocks, columns): whether a NaN or an Inf is among the elements."""
         self.any_special = bool(self.special.any())
         self.value = np.where(finite, self.raw, 0.0) if self.any_special else self.raw
