@@ -15,7 +15,7 @@ __all__ = ["Export", "export", "file_name"]
 INTERNAL_ATTRIBUTES = ("generator", "top", "src", "amaranth.hierarchy", "amaranth.decoding")
 MODULE = re.compile(r"^module \\(\S+)$", re.MULTILINE)
 REFERENCE = re.compile(r"^(module |  cell )\\(\S+)", re.MULTILINE)
-INPUT = re.compile(r"^  wire .*\binput \d+ \\(\S+)$", re.MULTILINE)
+INPUT = re.compile(r"^  wire .*\binput \d+ +\\(\S+)$", re.MULTILINE)
 
 
 def file_name(module: str) -> str:
