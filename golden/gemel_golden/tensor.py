@@ -1,8 +1,8 @@
 """What MATMUL does: one macro tile of a matrix product, read from L1 and drained to L1.
 
-`values` are an instruction's decoded fields, with resolved addresses in `a`, `b`, `c`, `d`, `scale_at` and `bias_at`. Faults
-come in this order: addresses that aren't aligned, then what lies beyond L1 in A, B, C, the scales, the biases (nothing has
-been written then) and D, each with the byte address of the first such word, in the order of access.
+`values` are an instruction's decoded fields, with resolved addresses in `a`, `b`, `c`, `d`, `scale_at` and `bias_at`.
+Faults come in this order: addresses that aren't aligned, then what lies beyond L1 in A, B, C, the scales, the biases
+(nothing has been written then) and D, each with the byte address of the first such word, in the order of access.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,0 +1,304 @@
+"""The program of one matrix product from memory to memory: strips to L1, macro tiles, strips of D back."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from gemel.kernels.schedule import Region, Schedule
+from gemel.kernels.tiling import VECTOR_BYTES, Operand, choose_blocking, d_strip_bytes
+from gemel_golden.config import CHUNK, WORD, ChipConfig
+from gemel_golden.formats import FORMATS, Format
+from gemel_golden.isa import Activation, Layout, Opcode, ScaleMode
+
+__all__ = ["A_REG", "BIAS_REG", "B_REG", "C_REG", "D_REG", "SCALE_REG", "MatmulSpec", "matmul_program"]
+
+A_REG, B_REG, D_REG, SCALE_REG, BIAS_REG, C_REG = range(1, 7)
+"""Address registers of the arguments, in their order."""
+
+LOOK_AHEAD = 16
+"""Macro tiles by which the LOADs run ahead in the program."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MatmulSpec:
+    """Everything that shapes the program: operands, strides in bytes between memory rows, and the epilogue."""
+
+    a: Operand
+    a_stride: int
+    b: Operand
+    b_stride: int
+    out: Format
+    d_stride: int
+    c_stride: int | None = None
+    scale_mode: ScaleMode = ScaleMode.NONE
+    scale_bits: int = 0
+    bias: bool = False
+    relu: bool = False
+    saturate: bool = False
+    zero_k: bool = False
+    """K is 0: the product of one element of zeros stands for it."""
+
+
+@dataclass(frozen=True)
+class _Tile:
+    """One MATMUL: indices into the blocking's m, n and k pieces, and whether it begins a row of a block."""
+
+    i: int
+    j: int
+    k: int
+    block_j: int
+
+
+@dataclass(frozen=True)
+class _Load:
+    """A piece to bring into a slot, and the earliest and latest place for it in the list of tiles."""
+
+    key: tuple[str, int, int]
+    region: Region
+    earliest: int
+    needed: int
+
+
+class _Pool:
+    """L1 slots of one kind, replaced least recently used first."""
+
+    def __init__(self, regions: list[Region]):
+        self._free = regions
+        self._held: OrderedDict[tuple[str, int, int], tuple[Region, int]] = OrderedDict()
+
+    def use(self, key: tuple[str, int, int], tile: int) -> _Load | None:
+        """Note that a tile uses a piece; the load that it takes if it isn't there."""
+        load = None
+        if key in self._held:
+            region, _ = self._held.pop(key)
+        elif self._free:
+            region = self._free.pop(0)
+            load = _Load(key, region, 0, tile)
+        else:
+            _, (region, last) = self._held.popitem(last=False)
+            load = _Load(key, region, last + 1, tile)
+        self._held[key] = (region, tile)
+        return load
+
+    def region(self, key: tuple[str, int, int]) -> Region:
+        """The slot that holds a piece."""
+        return self._held[key][0]
+
+
+class _Builder:
+    """Builds the program of one product; `build` gives the bytes."""
+
+    def __init__(self, config: ChipConfig, spec: MatmulSpec):
+        self.spec = spec
+        self.tile = config.tile
+        vectors = spec.bias or spec.scale_mode == ScaleMode.COLUMN
+        self.blocking = choose_blocking(
+            config, spec.a, spec.b, out_bits=spec.out.bits, vectors=vectors, c=spec.c_stride is not None
+        )
+        self.schedule = Schedule()
+        self._top = 0
+        self._limit = config.l1_bytes
+        b = self.blocking
+        k_tile = b.k[0][1]
+        tall, wide = (max(size for _, size in pieces) for pieces in (b.m, b.n))
+        sums = b.block_m * b.block_n if b.split_k else 0
+        self.a_pool = _Pool(self._regions(b.a_slots, spec.a.strip_bytes(tall, k_tile)))
+        self.b_pool = _Pool(self._regions(b.b_slots, spec.b.strip_bytes(wide, k_tile)))
+        self.d_slots = self._regions(b.d_slots, d_strip_bytes(self.tile, wide * b.block_n, spec.out.bits))
+        self.sums = self._regions(sums, d_strip_bytes(self.tile, self.tile, 32))
+        self.c_pool = _Pool(
+            self._regions(2 if spec.c_stride is not None else 0, d_strip_bytes(self.tile, self.tile, 32))
+        )
+        self.vector_pool = _Pool(self._regions(b.block_n + 2 if vectors else 0, VECTOR_BYTES))
+        self.vectors = vectors
+
+    def _regions(self, count: int, size: int) -> list[Region]:
+        regions = [Region(self._top + i * size, size) for i in range(count)]
+        self._top += count * size
+        if self._top > self._limit:
+            raise ValueError(f"the blocking takes {self._top} bytes of L1, which has {self._limit}")
+        return regions
+
+    def tiles(self) -> Iterator[_Tile]:
+        """Every MATMUL, in order."""
+        b = self.blocking
+        for block_j in range(0, len(b.n), b.block_n):
+            for block_i in range(0, len(b.m), b.block_m):
+                for k in range(len(b.k)):
+                    for i in range(block_i, min(block_i + b.block_m, len(b.m))):
+                        for j in range(block_j, min(block_j + b.block_n, len(b.n))):
+                            yield _Tile(i, j, k, block_j)
+
+    def build(self) -> bytes:
+        """The program's bytes."""
+        tiles = list(self.tiles())
+        loads: list[_Load] = []
+        held: list[dict[str, Region]] = []
+        for number, tile in enumerate(tiles):
+            wanted = [(self.a_pool, ("a", tile.i, tile.k)), (self.b_pool, ("b", tile.j, tile.k))]
+            if self.spec.c_stride is not None and tile.k == 0:
+                wanted.append((self.c_pool, ("c", tile.i, tile.j)))
+            if self.vectors and tile.k == len(self.blocking.k) - 1:
+                wanted.append((self.vector_pool, ("v", tile.j, 0)))
+            regions: dict[str, Region] = {}
+            for pool, key in wanted:
+                if (load := pool.use(key, number)) is not None:
+                    loads.append(load)
+                regions[key[0]] = pool.region(key)
+            held.append(regions)
+        pending = iter(loads)
+        load = next(pending, None)
+        for number, tile in enumerate(tiles):
+            while load is not None and load.earliest <= number and load.needed <= number + LOOK_AHEAD:
+                self._load(load)
+                load = next(pending, None)
+            self._matmul(tile, held[number])
+        return self.schedule.encode()
+
+    def _load(self, load: _Load) -> None:
+        kind, first, second = load.key
+        b, spec = self.blocking, self.spec
+        match kind:
+            case "a":
+                self._load_strip(spec.a, A_REG, spec.a_stride, b.m[first], b.k[second], load.region)
+            case "b":
+                self._load_strip(spec.b, B_REG, spec.b_stride, b.n[first], b.k[second], load.region)
+            case "c":
+                (m0, m), (n0, n) = b.m[first], b.n[second]
+                stride = spec.c_stride or 0
+                self._load_rows(C_REG, m0 * stride + 4 * n0, stride, m, 4 * n, load.region, self.tile // 2)
+            case "v":
+                n0, n = b.n[first]
+                if spec.scale_mode == ScaleMode.COLUMN:
+                    self._load_rows(SCALE_REG, 4 * n0, 0, 1, 4 * n, load.region, 0)
+                if spec.bias:
+                    self._load_rows(BIAS_REG, 4 * n0, 0, 1, 4 * n, load.region, 0, offset=VECTOR_BYTES // 2)
+
+    def _load_strip(
+        self, operand: Operand, register: int, stride: int, rows: tuple[int, int], k: tuple[int, int], region: Region
+    ) -> None:
+        lines, along = (k, rows) if operand.transposed else (rows, k)
+        size = operand.element_bytes
+        offset = lines[0] * stride + along[0] * size
+        pitch = operand.strip_pitch(rows[1], k[1])
+        self._load_rows(register, offset, stride, lines[1], along[1] * size, region, pitch, zero=self.spec.zero_k)
+
+    def _load_rows(
+        self,
+        register: int,
+        mem: int,
+        stride: int,
+        rows: int,
+        row_bytes: int,
+        region: Region,
+        pitch: int,
+        *,
+        offset: int = 0,
+        zero: bool = False,
+    ) -> None:
+        values = {
+            "layout": Layout.TILE if pitch else Layout.LINEAR,
+            "mem": mem,
+            "mem_reg": register,
+            "l1": region.address + offset,
+            "pitch": pitch,
+            "count1": rows,
+            "valid1": 0 if zero else rows,
+            "stride1": stride,
+            "bytes": row_bytes,
+            "valid_bytes": row_bytes,
+        }
+        self.schedule.emit(Opcode.LOAD, values, writes=[region])
+
+    def _matmul(self, tile: _Tile, held: dict[str, Region]) -> None:
+        b, spec = self.blocking, self.spec
+        (m0, m), (n0, n), (_, k) = b.m[tile.i], b.n[tile.j], b.k[tile.k]
+        last = tile.k == len(b.k) - 1
+        integer = spec.a.fmt.is_int and spec.b.fmt.is_int
+        values = {
+            "a_format": spec.a.fmt.code,
+            "b_format": spec.b.fmt.code,
+            "a_transposed": spec.a.transposed,
+            "b_transposed": spec.b.transposed,
+            "a": held["a"].address,
+            "b": held["b"].address,
+            "a_pitch": spec.a.strip_pitch(m, k),
+            "b_pitch": spec.b.strip_pitch(n, k),
+            "m": m,
+            "n": n,
+            "k": k,
+        }
+        reads, writes = [held["a"], held["b"]], []
+        strip = self.d_slots[self._strip_number(tile) % len(self.d_slots)]
+        sums = None
+        if b.split_k:
+            sums = self.sums[tile.i % b.block_m * b.block_n + tile.j - tile.block_j]
+        if tile.k or "c" in held:
+            start = sums if tile.k and sums else held["c"]
+            reads.append(start)
+            values |= {"accumulate": 1, "c": start.address, "c_pitch": self.tile // 2}
+        if last:
+            values |= self._epilogue(held, reads)
+            values |= {"d_format": spec.out.code, "d_pitch": self.tile // 2}
+            values["d"] = self._column_address(strip, n0 - b.n[tile.block_j][0])
+            writes.append(strip)
+        elif sums is not None:
+            total = FORMATS["int32" if integer else "fp32"]
+            values |= {"d_format": total.code, "d": sums.address, "d_pitch": self.tile // 2, "saturate": 0}
+            # Claims the strip early, so that the last piece of K needn't wait for STORE beside LOAD and its own sums.
+            writes += [sums, strip]
+        self.schedule.emit(Opcode.MATMUL, values, reads=reads, writes=writes)
+        row_done = tile.j == min(tile.block_j + b.block_n, len(b.n)) - 1
+        if last and row_done:
+            self._store(tile, strip, m0, m)
+
+    def _strip_number(self, tile: _Tile) -> int:
+        return tile.block_j // self.blocking.block_n * len(self.blocking.m) + tile.i
+
+    def _column_address(self, strip: Region, column: int) -> int:
+        """L1 address of a column of D's strip in row 0: its chunk and the bytes before it there."""
+        offset = column * self.spec.out.bits // 8
+        chunk, rest = divmod(offset, CHUNK)
+        return strip.address + chunk * (self.tile // 2) * WORD + (chunk & 1) * CHUNK + rest
+
+    def _epilogue(self, held: dict[str, Region], reads: list[Region]) -> dict[str, int]:
+        spec = self.spec
+        values = {
+            "scale_mode": spec.scale_mode,
+            "scale": spec.scale_bits,
+            "bias": spec.bias,
+            "activation": Activation.RELU if spec.relu else Activation.NONE,
+            "saturate": spec.saturate,
+        }
+        if self.vectors:
+            reads.append(held["v"])
+            if spec.scale_mode == ScaleMode.COLUMN:
+                values["scale_at"] = held["v"].address
+            if spec.bias:
+                values["bias_at"] = held["v"].address + VECTOR_BYTES // 2
+        return values
+
+    def _store(self, tile: _Tile, strip: Region, m0: int, m: int) -> None:
+        b, spec = self.blocking, self.spec
+        n0, (n1, last) = b.n[tile.block_j][0], b.n[tile.j]
+        bits = spec.out.bits
+        values = {
+            "layout": Layout.TILE,
+            "mem": m0 * spec.d_stride + n0 * bits // 8,
+            "mem_reg": D_REG,
+            "l1": strip.address,
+            "pitch": self.tile // 2,
+            "count1": m,
+            "stride1": spec.d_stride,
+            "bytes": -(-(n1 + last - n0) * bits // 8),
+        }
+        self.schedule.emit(Opcode.STORE, values, reads=[strip])
+
+
+@lru_cache(maxsize=256)
+def matmul_program(config: ChipConfig, spec: MatmulSpec) -> bytes:
+    """The program's bytes for one product; its arguments are the addresses of A, B, D, scale, bias and C."""
+    return _Builder(config, spec).build()

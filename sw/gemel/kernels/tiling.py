@@ -1,0 +1,133 @@
+"""How a matrix product is cut into macro tiles, and which pieces of its operands L1 holds at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+from gemel_golden.config import CHUNK, DRAIN_LANES, WORD, ChipConfig
+from gemel_golden.formats import Format
+
+__all__ = ["VECTOR_BYTES", "Blocking", "Operand", "choose_blocking", "d_strip_bytes", "split_even", "split_starts"]
+
+VECTOR_BYTES = 256
+"""L1 bytes of a tile's column vectors: 32 FP32 scales, then 32 FP32 biases."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operand:
+    """A matrix operand's shape as the tensor core sees it: `rows` x `k` elements of `fmt`.
+
+    ``transposed``: memory has it k rows by `rows` columns, so its rows in L1 run along K.
+    """
+
+    fmt: Format
+    rows: int
+    k: int
+    transposed: bool
+
+    @property
+    def element_bytes(self) -> int:
+        """Bytes of an element: 1 or 2."""
+        return self.fmt.bits // 8
+
+    def row_granule(self, least: int) -> int:
+        """Tiles of this operand may begin at multiples of this many rows."""
+        return CHUNK // self.element_bytes if self.transposed else least
+
+    def strip_pitch(self, rows: int, k: int) -> int:
+        """Words between the chunk columns of a strip in L1."""
+        return -(-(k if self.transposed else rows) // 2)
+
+    def strip_bytes(self, rows: int, k: int) -> int:
+        """Bytes of L1 that a strip of `rows` rows and `k` elements of K takes."""
+        row_bytes = (rows if self.transposed else k) * self.element_bytes
+        return self.strip_pitch(rows, k) * -(-row_bytes // CHUNK) * WORD
+
+
+def d_strip_bytes(rows: int, columns: int, bits: int) -> int:
+    """L1 bytes of `rows` x `columns` outputs of `bits` bits in tile layout."""
+    return -(-rows // 2) * -(-columns * bits // (8 * CHUNK)) * WORD
+
+
+def split_even(total: int, tile: int, granule: int) -> list[tuple[int, int]]:
+    """Cut `total` into the fewest (start, size) pieces of at most `tile`, evenly, starts multiples of `granule`."""
+    count = -(-total // tile)
+    units = -(-total // granule)
+    starts = [units * i // count * granule for i in range(count)] + [total]
+    return [(start, end - start) for start, end in pairwise(starts)]
+
+
+def split_starts(total: int, tile: int, granule: int) -> list[tuple[int, int]]:
+    """Cut `total` into pieces of `tile`; a last one of up to `granule` takes rows from the one before it."""
+    pieces = [(start, min(tile, total - start)) for start in range(0, total, tile)]
+    if len(pieces) > 1 and pieces[-1][1] <= granule < tile:
+        start, size = pieces[-2]
+        pieces[-2:] = [(start, granule), (start + granule, size - granule + pieces[-1][1])]
+    return pieces
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blocking:
+    """Strips and pools of one product: (start, size) pieces, tiles per block, and L1 slots of each kind."""
+
+    m: list[tuple[int, int]]
+    n: list[tuple[int, int]]
+    k: list[tuple[int, int]]
+    block_m: int
+    block_n: int
+    a_slots: int
+    b_slots: int
+    d_slots: int
+
+    @property
+    def split_k(self) -> bool:
+        """K is cut: partial sums wait in L1."""
+        return len(self.k) > 1
+
+
+def choose_blocking(config: ChipConfig, a: Operand, b: Operand, *, out_bits: int, vectors: bool, c: bool) -> Blocking:
+    """Pick strips and L1 slots for D[a.rows, b.rows].
+
+    Whole K in L1 when it fits: a block is one row of tiles whose strips of B stay while strips of A stream by.
+    Otherwise K is cut and a block of tiles keeps its FP32 partial sums in L1. Raises ``ValueError`` when not even
+    that fits.
+    """
+    tile = config.tile
+    m = split_even(a.rows, tile, a.row_granule(max(config.rows, 2)))
+    few_rows = a.rows <= config.rows and b.row_granule(DRAIN_LANES) == DRAIN_LANES
+    n = split_starts(b.rows, DRAIN_LANES if few_rows else tile, b.row_granule(DRAIN_LANES))
+    tall, wide = (max(size for _, size in pieces) for pieces in (m, n))
+
+    def blocking(k_tile: int, block_m: int, block_n: int, spare: int) -> Blocking | None:
+        k = [(start, min(k_tile, a.k - start)) for start in range(0, a.k, k_tile)]
+        split = len(k) > 1
+        d_slots = block_m + 1 if split else 2
+        used = (
+            (block_m + spare) * a.strip_bytes(tall, k_tile)
+            + (block_n + spare) * b.strip_bytes(wide, k_tile)
+            + d_slots * d_strip_bytes(tile, wide * block_n, out_bits)
+            + (block_m * block_n if split else 0) * d_strip_bytes(tile, tile, 32)
+            + (2 * d_strip_bytes(tile, tile, 32) if c else 0)
+            + ((block_n + 2) * VECTOR_BYTES if vectors else 0)
+        )
+        if used > config.l1_bytes:
+            return None
+        return Blocking(
+            m=m,
+            n=n,
+            k=k,
+            block_m=block_m,
+            block_n=block_n,
+            a_slots=block_m + spare,
+            b_slots=block_n + spare,
+            d_slots=d_slots,
+        )
+
+    whole = [(a.k, 1, block_n, spare) for block_n in range(min(len(n), 8), 0, -1) for spare in (2, 1)]
+    cuts = [1 << bit for bit in range((a.k - 1).bit_length() - 1, 5, -1)]
+    split = [(k, min(block, len(m)), min(block, len(n)), 1) for k in cuts for block in (4, 2, 1)]
+    for choice in whole + split:
+        if (found := blocking(*choice)) is not None:
+            return found
+    raise ValueError(f"L1 of {config.l1_bytes} bytes is too small for a product with K = {a.k}")
