@@ -200,6 +200,14 @@ def test_known_bf16_blocks(a: list, b: list, c: int | None, d: int, flags: Flags
         assert (hex(got[0, 0]), got_flags) == (hex(d), flags)
 
 
+@pytest.mark.parametrize(("tail", "d"), [(2.0**-27, 0x32000000), (2.0**-28, 0)])
+def test_an_integer_counts_as_exponent_7_whatever_it_is(tail: float, d: int) -> None:
+    ones = np.ones((1, 3), np.int8)
+    for implementation in (dot, judge):
+        got, _ = implementation.block_matmul(ones, "int8", bf16(1, -1, tail)[:, None], "bf16")
+        assert hex(got[0, 0]) == hex(d)
+
+
 def test_blocks_round_one_after_the_other() -> None:
     """1 in the first block and 2^-24 in each of the next two: each is a tie that goes back to 1."""
     a = np.zeros((1, 48), np.uint16)
@@ -215,9 +223,10 @@ def test_int8_is_modulo_2_32(rng: np.random.Generator) -> None:
     c = rng.integers(-(1 << 31), 1 << 31, (9, 7)).astype(np.int32)
     d, _ = dot.block_matmul(a, "int8", b, "int8", c)
     np.testing.assert_array_equal(d, (c.astype(np.int64) + a @ b).astype(np.uint32))
-    edge = np.full((1, 4096), -128)
-    exact, flags = dot.block_matmul(edge, "int8", edge.T, "int8")
-    assert (int(exact[0, 0]), flags) == (1 << 26, Flags())
+    for value, k in ((-128, 4096), (127, 4095)):
+        edge = np.full((1, k), value)
+        exact, flags = dot.block_matmul(edge, "int8", edge.T, "int8")
+        assert (int(exact[0, 0]), flags) == (k * value * value, Flags())
 
 
 def test_int8_flags_a_wrap_that_later_blocks_undo() -> None:

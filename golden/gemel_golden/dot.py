@@ -62,7 +62,7 @@ def block_elements(fmt_a: Format | str, fmt_b: Format | str) -> int:
     return BLOCK_BYTES * 8 // max(operand_format(fmt_a).bits, operand_format(fmt_b).bits)
 
 
-def _never_truncates(fmt_a: Format, fmt_b: Format) -> bool:
+def never_truncates(fmt_a: Format, fmt_b: Format) -> bool:
     lowest = sum(f.emin - f.p + 1 for f in (fmt_a, fmt_b))
     return lowest >= fmt_a.emax + fmt_b.emax - KEPT_BITS
 
@@ -85,7 +85,7 @@ def _truncated_sums(a: NDArray[Any], ea: NDArray[Any], b: NDArray[Any], eb: NDAr
     return total / scale
 
 
-class _Operand:
+class Operand:
     """One side of a product with K on axis 0, cut into blocks: finite values, and where the specials are."""
 
     def __init__(self, codes: NDArray[Any], fmt: Format, block: int) -> None:
@@ -108,9 +108,13 @@ class _Operand:
         return self.table.e[self.codes].max(axis=1) - self.table.low[self.codes].min(axis=1)
 
 
-def _block_sums(a: _Operand, b: _Operand, index: int, spreads: "tuple[Any, Any] | None") -> NDArray[np.float64]:
-    """T (M, N) of one block in float64, exact; NaN and Inf by the rules of IEEE sums."""
+def block_sums(a: Operand, b: Operand, index: int, spreads: tuple[Any, Any] | None) -> NDArray[np.float64]:
+    """T (M, N) of one block in float64, exact, zeros positive; NaN and Inf by the rules of IEEE sums.
+
+    spreads: those of a and b, or None where the formats can't truncate.
+    """
     with np.errstate(invalid="ignore"):
+        # No library promises that a sum of zeros of either sign is +0; adding +0 makes it so.
         total = a.value[index].T @ b.value[index] + 0.0
     if spreads is not None:
         # A product can lose bits only where the two spreads together exceed what is kept.
@@ -124,7 +128,7 @@ def _block_sums(a: _Operand, b: _Operand, index: int, spreads: "tuple[Any, Any] 
                 chosen = np.zeros(len(spread_a), bool)
                 chosen[part] = True
                 va, ea = a.value[index][:, chosen, None], a.exponents(index, chosen)[:, :, None]
-                total[np.ix_(chosen, columns)] = _truncated_sums(va, ea, vb, eb) + 0.0
+                total[np.ix_(chosen, columns)] = _truncated_sums(va, ea, vb, eb)
     for side, other in ((a, b), (b, a)):
         hit = side.special[index]
         if side.any_special and hit.any():
@@ -137,7 +141,7 @@ def _block_sums(a: _Operand, b: _Operand, index: int, spreads: "tuple[Any, Any] 
     return total
 
 
-def _accumulators(c: ArrayLike | None, shape: tuple[int, int], *, integer: bool) -> NDArray[np.uint32] | None:
+def as_accumulators(c: ArrayLike | None, shape: tuple[int, int], *, integer: bool) -> NDArray[np.uint32] | None:
     if c is None:
         return None
     array = np.asarray(c)
@@ -148,7 +152,7 @@ def _accumulators(c: ArrayLike | None, shape: tuple[int, int], *, integer: bool)
     return as_codes(array, "int32" if integer else "fp32")
 
 
-def _integer_matmul(a: NDArray[Any], b: NDArray[Any], c: "NDArray[np.uint32] | None", block: int) -> Any:
+def _integer_matmul(a: NDArray[Any], b: NDArray[Any], c: NDArray[np.uint32] | None, block: int) -> Any:
     """Step 7 on values (K, M), (K, N): blocks in rising K, modulo 2^32, with the flag of a wrap in any of them."""
     total = np.zeros((a.shape[1], b.shape[1]), np.int64) if c is None else c.view(np.int32).astype(np.int64)
     bound = int(np.abs(total).max(initial=0)) + len(a) * (1 << 14)
@@ -165,7 +169,7 @@ def _integer_matmul(a: NDArray[Any], b: NDArray[Any], c: "NDArray[np.uint32] | N
     return total.astype(np.int32).view(np.uint32), Flags(overflow=wrapped)
 
 
-def _accumulate(acc: NDArray[np.uint32] | None, total: NDArray[np.float64]) -> tuple[NDArray[np.uint32], Flags]:
+def accumulate(acc: NDArray[np.uint32] | None, total: NDArray[np.float64]) -> tuple[NDArray[np.uint32], Flags]:
     """Steps 4 and 5: T rounded to FP32, and added to the accumulator if there is one."""
     r = fp32.bits_of(total)
     over = fp32.is_inf(r) & np.isfinite(total)
@@ -198,7 +202,7 @@ def block_matmul(
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
         raise ValueError(f"a (M, K) and b (K, N) don't fit: a has shape {a.shape}, b {b.shape}")
     integer = fmt_a.is_int and fmt_b.is_int
-    acc = _accumulators(c, (a.shape[0], b.shape[1]), integer=integer)
+    acc = as_accumulators(c, (a.shape[0], b.shape[1]), integer=integer)
     block = block_elements(fmt_a, fmt_b)
     if acc is not None and a.shape[1] == 0:
         return acc.copy(), Flags()
@@ -207,11 +211,11 @@ def block_matmul(
     if integer:
         return _integer_matmul(decode(a.T, fmt_a), decode(b, fmt_b), acc, block)
 
-    left, right = (_Operand(x, f, block) for x, f in ((a.T, fmt_a), (b, fmt_b)))
-    spreads = None if _never_truncates(fmt_a, fmt_b) else (left.spread(), right.spread())
-    d, flags = _accumulate(acc, _block_sums(left, right, 0, spreads))
+    left, right = (Operand(x, f, block) for x, f in ((a.T, fmt_a), (b, fmt_b)))
+    spreads = None if never_truncates(fmt_a, fmt_b) else (left.spread(), right.spread())
+    d, flags = accumulate(acc, block_sums(left, right, 0, spreads))
     for index in range(1, len(left.value)):
-        d, new = _accumulate(d, _block_sums(left, right, index, spreads))
+        d, new = accumulate(d, block_sums(left, right, index, spreads))
         flags |= new
     return d, flags
 
@@ -235,7 +239,7 @@ def dot_blocks(
     with np.errstate(invalid="ignore"):
         raw = (va * vb).sum(axis=0)
     finite_a, finite_b = (np.where(np.isfinite(v), v, 0.0) for v in (va, vb))
-    exact = _truncated_sums(finite_a, ta.e[a.T], finite_b, tb.e[b.T]) if a.shape[1] else raw
-    total = np.where(np.isfinite(raw), exact + 0.0, raw)
+    exact = _truncated_sums(finite_a, ta.e[a.T], finite_b, tb.e[b.T]) if len(va) else raw
+    total = np.where(np.isfinite(raw), exact, raw)
     r = fp32.bits_of(total)
     return r, fp32.is_nan(r), fp32.is_inf(r) & np.isfinite(total)

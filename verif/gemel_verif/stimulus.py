@@ -17,8 +17,8 @@ _SIGNS = np.array([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]]
 def operands(rng: np.random.Generator, fmt: Format | str, shape: tuple[int, ...], kind: str) -> NDArray[Any]:
     """Random codes of one kind, in the format's storage dtype; the last axis is K. See `KINDS`.
 
-    "cancelling": groups of four equal magnitudes whose products cancel, and the rest 6 to 12 bits below, so that a
-    block's products have a tail 12 to 24 bits below what cancels. "special": normal data, one element in 48 is NaN, an
+    "cancelling": groups of four equal magnitudes whose products cancel, and the rest 6 to 12 bits below (16-bit formats:
+    6 to 20), so that a block's products have a tail 12 to 24 (40) bits below what cancels. "special": normal data, one element in 48 is NaN, an
     infinity, a zero of either sign or a largest value. "overflow": magnitudes in the top binades.
     Integers have no specials: their extremes and zero stand in. Raises ValueError for an unknown kind.
     """
@@ -43,7 +43,11 @@ def _cancelling(rng: np.random.Generator, fmt: Format, shape: tuple[int, ...]) -
     top = rng.uniform(1, 2, (*outer, groups, 1)) * (fmt.max_finite / 4 if fmt.bits <= 8 else 1.0)
     signs = _SIGNS[rng.integers(0, 4, (*outer, 1))].repeat(groups, axis=-2)
     big = top * signs
-    tail = top * rng.uniform(-1, 1, (*outer, groups, 4)) * np.exp2(-rng.integers(6, 13, (*outer, groups, 1)))
+    tail = (
+        top
+        * rng.uniform(-1, 1, (*outer, groups, 4))
+        * np.exp2(-rng.integers(6, 21 if fmt.bits > 8 else 13, (*outer, groups, 1)))
+    )
     x = np.where(rng.random((*outer, groups, 1)) < 0.5, big, tail)
     return encode(x.reshape(*outer, groups * 4)[..., :k], fmt, saturate=True)[0]
 
