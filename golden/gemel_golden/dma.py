@@ -97,7 +97,8 @@ def _check(
         row = int(outside.argmax())
         address = int(addresses[row])
         burst = max(address, len(memory) // BURST_BOUNDARY * BURST_BOUNDARY) & -WORD & MASK64
-        start = address & -WORD if unit == Unit.STORE else address  # a store's beat j takes word j, a load's word j beat j+1
+        # A store's beat j takes word j of the row; a load's word j takes beat j + 1 unless the row is aligned.
+        start = address & -WORD if unit == Unit.STORE else address
         faults.append((row, max(0, burst - start) // WORD, 0, Fault(code, unit, burst)))
     if faults:
         raise min(faults, key=lambda entry: entry[:3])[3]

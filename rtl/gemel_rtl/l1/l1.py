@@ -23,7 +23,7 @@ class Bank(wiring.Component):
     A read's `read_data` comes a cycle later and holds. Nothing is read in a cycle that writes.
 
     Parameters: depth (entries).
-    Members: `address`, `read`, `write`, `mask` (one bit per byte), `write_data`, `read_data`.
+    Members: `address`, `read`, `mask` (one bit per byte), `write_data`, `read_data`.
     """
 
     def __init__(self, depth: int):
@@ -56,8 +56,8 @@ class Bank(wiring.Component):
 class L1(wiring.Component):
     """The scratchpad. Half h of word w is in bank w mod `l1_banks` of plane h; a bank does one access a cycle.
 
-    An access takes all its halves in the cycle of its transfer. Where two ports want one bank, the one that comes first
-    in an order that rotates every cycle goes, so that no request waits more than five cycles; an access without
+    An access takes all its halves in the cycle of its transfer. Where two ports want one bank, the one that comes
+    first in an order that rotates every cycle goes, so that no request waits more than five cycles; an access without
     conflict goes at once. Reads see every write transferred in an earlier cycle.
 
     Parameters: config.
