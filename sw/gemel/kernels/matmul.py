@@ -1,0 +1,170 @@
+"""Matrix product with an epilogue, in every operand and output format of the tensor core."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gemel.dtypes import dtype
+from gemel.kernels.matmul_program import MatmulSpec, matmul_program
+from gemel.kernels.tiling import Operand
+from gemel.tensor import Tensor, empty, tensor
+from gemel_golden.dot import block_matmul
+from gemel_golden.epilogue import epilogue
+from gemel_golden.flags import Flags
+from gemel_golden.formats import Format
+from gemel_golden.isa import OPERAND_FORMATS, OUTPUT_FORMATS, ScaleMode
+
+__all__ = ["matmul", "matmul_reference"]
+
+ACTIVATIONS = (None, "relu")
+
+
+def matmul(
+    a: Tensor,
+    b: Tensor,
+    *,
+    out_dtype: str | Format | None = None,
+    bias: Tensor | ArrayLike | None = None,
+    activation: str | None = None,
+    scale: Tensor | ArrayLike | float | None = None,
+    c: Tensor | None = None,
+    saturate: bool | None = None,
+    out: Tensor | None = None,
+) -> Tensor:
+    """activation(scale * (c + a @ b) + bias), rounded once to ``out_dtype`` after each FP32 step.
+
+    Parameters: a, b: (M, K) and (K, N) tensors in bf16, fp16, e4m3, e5m2 or int8, formats independent; rows or
+    columns contiguous, so transposed and sliced views are used without a copy. Any of M, N, K may be 0. out_dtype:
+    any format; default int32 for two integer operands, fp32 otherwise. scale: one number, or N FP32 numbers, one per
+    column. bias: N FP32 numbers. c: (M, N) start of the accumulation, int32 for two integer operands, fp32 otherwise.
+    activation: ``None`` or "relu". saturate: clamp to the largest finite value; default: FP8 and FP4 clamp, bf16 and
+    fp16 overflow to infinity. out: write here instead of into a new tensor; (M, N), rows contiguous.
+
+    The sum is the block-exact dot product of the numerics contract: the same bits on every chip. Returns an (M, N)
+    tensor. Raises ``ValueError`` for shapes and formats that don't fit, `DeviceFault` when the chip stops.
+    """
+    device = a.device
+    m, k, n = _shapes(a, b)
+    integer = a.format.is_int and b.format.is_int
+    fmt = dtype(out_dtype) if out_dtype is not None else dtype("int32" if integer else "fp32")
+    if fmt.code not in OUTPUT_FORMATS:
+        raise ValueError(f"matmul can't write {fmt.name}")
+    if activation not in ACTIVATIONS:
+        raise ValueError(f"activation {activation!r} isn't one of {', '.join(map(repr, ACTIVATIONS))}")
+    _check_matrix("c", c, (m, n), dtype("int32" if integer else "fp32"))
+    _check_matrix("out", out, (m, n), fmt)
+    d = empty(device, (m, n), fmt) if out is None else out
+    if m == 0 or n == 0:
+        return d
+    vector = _column_vector(a, "scale", None if np.ndim(_peek(scale)) == 0 else scale, n)
+    biases = _column_vector(a, "bias", bias, n)
+    scalar = vector is None and scale is not None
+    bits = int(np.asarray(scale, np.float32).view(np.uint32)) if scalar else 0
+    a_operand, b_operand = _Stored.of("a", a, m, k), _Stored.of("b", b.T, n, k)
+    spec = MatmulSpec(
+        a=a_operand.operand,
+        a_stride=a_operand.stride,
+        b=b_operand.operand,
+        b_stride=b_operand.stride,
+        out=fmt,
+        d_stride=d.strides[0],
+        c_stride=None if c is None else c.strides[0],
+        scale_mode=ScaleMode.COLUMN if vector is not None else ScaleMode.SCALAR if scalar else ScaleMode.NONE,
+        scale_bits=bits,
+        bias=biases is not None,
+        relu=activation == "relu",
+        saturate=fmt.saturates if saturate is None else saturate,
+        zero_k=k == 0,
+    )
+    arguments = [0 if t is None else t.address for t in (a, b, d, vector, biases, c)]
+    device.run(matmul_program(device.config, spec), arguments)
+    return d
+
+
+def matmul_reference(
+    a: NDArray[np.generic],
+    a_fmt: Format,
+    b: NDArray[np.generic],
+    b_fmt: Format,
+    out_fmt: Format,
+    *,
+    scale: NDArray[np.float32] | float | None = None,
+    bias: NDArray[np.float32] | None = None,
+    relu: bool = False,
+    c: NDArray[np.generic] | None = None,
+    saturate: bool | None = None,
+) -> tuple[NDArray[np.generic], Flags]:
+    """`matmul` in NumPy, on codes: a (M, K), b (K, N), c (M, N) -> codes (M, N) and the sticky flags."""
+    acc, summed = block_matmul(a, a_fmt, b, b_fmt, c)
+    bits = None if scale is None else np.asarray(scale, np.float32).view(np.uint32)
+    codes, drained = epilogue(
+        acc,
+        a_fmt.is_int and b_fmt.is_int,
+        out_fmt,
+        scale=bits,
+        bias=None if bias is None else np.asarray(bias, np.float32).view(np.uint32),
+        relu=relu,
+        saturate=out_fmt.saturates if saturate is None else saturate,
+    )
+    return codes, summed | drained
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """An operand as memory has it."""
+
+    operand: Operand
+    stride: int
+
+    @classmethod
+    def of(cls, name: str, x: Tensor, rows: int, k: int) -> _Stored:
+        """Rows (of A, or columns of B) by K, contiguous along one of them."""
+        size = x.format.bits // 8
+        along_k = x.strides[1] == size or k <= 1
+        along_rows = x.strides[0] == size or rows == 1
+        if not (along_k or along_rows):
+            raise ValueError(f"{name} has strides {x.strides} bytes; matmul needs its rows or its columns contiguous")
+        transposed = not along_k
+        stride = x.strides[1] if transposed else x.strides[0]
+        return cls(Operand(fmt=x.format, rows=rows, k=max(k, 1), transposed=transposed), stride)
+
+
+def _shapes(a: Tensor, b: Tensor) -> tuple[int, int, int]:
+    for name, x in (("a", a), ("b", b)):
+        if x.ndim != 2:
+            raise ValueError(f"{name} has shape {x.shape}; matmul takes matrices")
+        if x.format.code not in OPERAND_FORMATS:
+            raise ValueError(f"{name} is {x.dtype}; the tensor core multiplies bf16, fp16, e4m3, e5m2 and int8")
+    if a.shape[1] != b.shape[0]:
+        raise ValueError(
+            f"a {a.shape} and b {b.shape} don't multiply: a has {a.shape[1]} columns, b has {b.shape[0]} rows"
+        )
+    if a.device is not b.device:
+        raise ValueError("a and b live on different devices")
+    return a.shape[0], a.shape[1], b.shape[1]
+
+
+def _check_matrix(name: str, x: Tensor | None, shape: tuple[int, int], fmt: Format) -> None:
+    if x is None:
+        return
+    if x.shape != shape or x.format != fmt:
+        raise ValueError(f"{name} is {x.dtype} {x.shape}; this product takes {fmt.name} {shape}")
+    if shape[1] > 1 and x.strides[1] * 8 not in (fmt.bits, 0):
+        raise ValueError(f"{name} has strides {x.strides} bytes; its rows must be contiguous")
+
+
+def _peek(x: Tensor | ArrayLike | None) -> object:
+    return np.zeros(x.shape, np.uint8) if isinstance(x, Tensor) else x
+
+
+def _column_vector(a: Tensor, name: str, x: Tensor | ArrayLike | None, n: int) -> Tensor | None:
+    """N FP32 numbers on the device, contiguous, or ``None``."""
+    if x is None:
+        return None
+    vector = x if isinstance(x, Tensor) else tensor(a.device, np.asarray(x, np.float32))
+    if vector.shape != (n,) or vector.dtype != "fp32":
+        raise ValueError(f"{name} is {vector.dtype} {vector.shape}; this product takes fp32 ({n},), one per column")
+    return vector

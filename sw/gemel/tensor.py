@@ -1,0 +1,136 @@
+"""Arrays that live in a device's memory: format, shape and strides over a buffer, with views that copy nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gemel.dtypes import dtype, from_codes, to_codes
+from gemel_golden.formats import Format, pack4, unpack4
+
+if TYPE_CHECKING:
+    from gemel.driver.device import Device
+    from gemel.driver.memory import Buffer
+
+__all__ = ["Tensor", "empty", "tensor"]
+
+
+class Tensor:
+    """A device array of one or two dimensions.
+
+    ``shape`` is in elements, ``strides`` in bytes. Rows of a 4-bit format begin at whole bytes, low nibble first.
+    Views (`T`, slices of rows and columns) share the buffer, which is released with the last of them.
+    """
+
+    def __init__(
+        self,
+        device: Device,
+        buffer: Buffer,
+        address: int,
+        shape: tuple[int, ...],
+        strides: tuple[int, ...],
+        fmt: Format,
+    ):
+        self.device = device
+        self.buffer = buffer
+        self.address = address
+        self.shape = shape
+        self.strides = strides
+        self.format = fmt
+
+    @property
+    def dtype(self) -> str:
+        """The format's name."""
+        return self.format.name
+
+    @property
+    def ndim(self) -> int:
+        """Number of dimensions."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return int(np.prod(self.shape))
+
+    def __repr__(self) -> str:
+        return f"Tensor(shape={self.shape}, dtype={self.dtype}, address={self.address:#x})"
+
+    @property
+    def T(self) -> Tensor:
+        """The transposed view; formats of 8 bits and more."""
+        if self.ndim == 2 and self.format.bits < 8:
+            raise ValueError(f"a {self.dtype} tensor has no transposed view: its elements share bytes along a row")
+        return Tensor(self.device, self.buffer, self.address, self.shape[::-1], self.strides[::-1], self.format)
+
+    def __getitem__(self, key: slice | tuple[slice, ...]) -> Tensor:
+        """A view of a range of rows and columns; slices of step 1 only."""
+        keys = key if isinstance(key, tuple) else (key,)
+        if len(keys) > self.ndim or not all(isinstance(part, slice) for part in keys):
+            raise ValueError(f"a view takes up to {self.ndim} slices, not {key!r}")
+        address, shape = self.address, list(self.shape)
+        for axis, part in enumerate(keys):
+            start, stop, step = part.indices(self.shape[axis])
+            if step != 1:
+                raise ValueError(f"a view takes slices of step 1, not {step}")
+            if self.format.bits < 8 and axis == self.ndim - 1 and start % 2:
+                raise ValueError(f"a view of a {self.dtype} tensor starts at an even column, not {start}")
+            offset = start // 2 if self.format.bits < 8 and axis == self.ndim - 1 else start * self.strides[axis]
+            address += offset
+            shape[axis] = max(0, stop - start)
+        return Tensor(self.device, self.buffer, address, tuple(shape), self.strides, self.format)
+
+    def _bytes(self) -> NDArray[np.uint8] | NDArray[Any]:
+        """The tensor in device memory as a writable array of codes (of bytes for 4-bit formats)."""
+        memory = self.device.memory
+        if self.format.bits < 8:
+            shape = (*self.shape[:-1], -(-self.shape[-1] // 2))
+            strides, storage = (*self.strides[:-1], 1), np.dtype(np.uint8)
+        else:
+            shape, strides, storage = self.shape, self.strides, np.dtype(self.format.storage)
+        if self.size == 0:
+            return np.zeros(shape, storage)
+        return np.ndarray(shape, storage, buffer=memory.data, offset=self.address, strides=strides)
+
+    def codes(self) -> NDArray[Any]:
+        """A copy of the elements' codes, unsigned, one per element."""
+        raw = self._bytes()
+        if self.format.bits < 8:
+            return unpack4(raw)[..., : self.shape[-1]]
+        return raw.copy()
+
+    def numpy(self) -> NDArray[Any]:
+        """A copy of the values, in NumPy's type of the same bits or in float32 (exact)."""
+        return from_codes(self.codes(), self.format)
+
+    def write_codes(self, codes: NDArray[Any]) -> None:
+        """Replace all elements by codes of the same shape."""
+        if codes.shape != self.shape:
+            raise ValueError(f"codes of shape {codes.shape} don't fit a tensor of shape {self.shape}")
+        if self.size == 0:
+            return
+        if self.format.bits < 8:
+            odd = [(0, 0)] * (self.ndim - 1) + [(0, self.shape[-1] % 2)]
+            codes = pack4(np.pad(codes, odd))
+        self._bytes()[...] = codes
+
+
+def empty(device: Device, shape: tuple[int, ...], fmt: str | Format) -> Tensor:
+    """A tensor of ``shape`` (one or two dimensions, zero sizes allowed) with whatever memory holds."""
+    fmt = dtype(fmt)
+    if not 1 <= len(shape) <= 2 or min(shape) < 0:
+        raise ValueError(f"a tensor has one or two dimensions of at least 0, not {shape}")
+    row = -(-shape[-1] * fmt.bits // 8)
+    strides = (row, fmt.bits // 8)[-len(shape) :]
+    buffer = device.alloc(max(1, row * (shape[0] if len(shape) == 2 else 1)))
+    return Tensor(device, buffer, buffer.address, tuple(shape), strides, fmt)
+
+
+def tensor(device: Device, values: ArrayLike, fmt: str | Format | None = None) -> Tensor:
+    """Copy an array to the device, in its dtype's format or rounded to ``fmt`` (nearest even; FP8, FP4 saturate)."""
+    codes, fmt = to_codes(values, None if fmt is None else dtype(fmt))
+    result = empty(device, codes.shape, fmt)
+    result.write_codes(codes)
+    return result
