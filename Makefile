@@ -19,6 +19,7 @@ help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*  ## /  \1\t/p' Makefile | expand -t 14
 
 setup: $(VENV)/.dev  ## everything for development, in .venv
+	@echo '.venv is ready'
 
 demo: $(VENV)/.demo  ## handwritten digits on the simulated inference chip
 	@$(VENV)/bin/gemel run digits

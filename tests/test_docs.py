@@ -1,4 +1,4 @@
-"""The committed pages of docs/generated are what the tables give today, and every page stands in the navigation."""
+"""Documents tell the truth: generated pages are current, the navigation is whole, and every named file exists."""
 
 import re
 import runpy
@@ -18,3 +18,16 @@ def test_generated_page_is_current(name: str) -> None:
 def test_navigation_names_every_page() -> None:
     navigation = re.findall(r"[\w/-]+\.md$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
     assert sorted(navigation) == sorted(str(file.relative_to(ROOT / "docs")) for file in (ROOT / "docs").rglob("*.md"))
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", *(f"docs/{f.name}" for f in ROOT.glob("docs/*.md"))])
+def test_every_named_file_exists(name: str) -> None:
+    named = re.findall(r"`((?:golden|rtl|sw|verif|tests|scripts|docs)/[\w/.-]*)`", (ROOT / name).read_text())
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_every_named_target_is_in_the_makefile() -> None:
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
+    named = {target for page in pages for target in re.findall(r"`make ([a-z]+)", page.read_text())}
+    assert sorted(named - targets) == []
