@@ -1,0 +1,148 @@
+"""A core: sequencer, units, L1, semaphores and their supervision."""
+
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+from gemel_golden.config import ChipConfig
+from gemel_golden.isa import SEMAPHORES, Unit
+from gemel_rtl.counters import COUNTS, Counters
+from gemel_rtl.dma.load import LoadUnit
+from gemel_rtl.dma.store import StoreUnit
+from gemel_rtl.interfaces import PC_BITS, axi_read, axi_write
+from gemel_rtl.l1.l1 import L1
+from gemel_rtl.launch import Launch
+from gemel_rtl.sequencer.decode import UNITS
+from gemel_rtl.sequencer.inflight import InFlight
+from gemel_rtl.sequencer.semaphores import Semaphores
+from gemel_rtl.sequencer.sequencer import Sequencer
+from gemel_rtl.sequencer.supervisor import Supervisor
+from gemel_rtl.shared import Shared
+from gemel_rtl.tensor import TensorCore
+
+__all__ = ["Core", "Trace"]
+
+Trace = wiring.Signature({"start": Out(1), "pc": Out(PC_BITS), "stop": Out(1), "stop_pc": Out(PC_BITS)})
+"""One unit's timeline: `start`, an instruction begins, whose index is `pc`; `stop`, one is done, whose index is `stop_pc`."""
+
+
+class Core(wiring.Component):
+    """Runs one program at a time (`gemel_golden.core.Core`).
+
+    Parameters: config; id_bits: width of the buses' IDs.
+    Members: `launch`; `fetch_bus`, `load_bus`, `store_bus`; `trace_<unit>`; `<unit>_pc`, `waiting` (bit u: unit u),
+    `busy` (bit u: unit u or its queue has work); `launch_cycles`, `flags`, `tensor_busy`, `load_busy`, `store_busy`,
+    `saturated` of the last launch; `semaphore_select`, `semaphore_value`.
+    """
+
+    def __init__(self, config: ChipConfig, *, id_bits: int = 2):
+        self.config = config
+        self.id_bits = id_bits
+        units = (Unit.SEQUENCER, *UNITS)
+        super().__init__(
+            {
+                "launch": In(Launch),
+                "fetch_bus": Out(axi_read(config, id_bits)),
+                "load_bus": Out(axi_read(config, id_bits)),
+                "store_bus": Out(axi_write(config, id_bits)),
+                "waiting": Out(len(units)),
+                "busy": Out(len(units)),
+                "semaphore_select": In(range(SEMAPHORES)),
+                "semaphore_value": Out(8),
+            }
+            | {f"{unit.name.lower()}_pc": Out(PC_BITS) for unit in units}
+            | {f"trace_{unit.name.lower()}": Out(Trace) for unit in UNITS}
+            | {name: Out(width) for name, width in COUNTS.items()}
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.sequencer = sequencer = Sequencer(self.config, id_bits=self.id_bits)
+        m.submodules.load_unit = load = LoadUnit(self.config, id_bits=self.id_bits)
+        m.submodules.tensor_core = tensor = TensorCore(self.config)
+        m.submodules.store_unit = store = StoreUnit(self.config, id_bits=self.id_bits)
+        m.submodules.l1 = l1 = L1(self.config)
+        workers = {Unit.LOAD: load, Unit.TENSOR: tensor, Unit.STORE: store}
+        everybody = {Unit.SEQUENCER: sequencer, **workers}
+        m.submodules.semaphores = semaphores = Semaphores(len(everybody))
+        m.submodules.supervisor = supervisor = Supervisor(tuple(everybody))
+        m.submodules.counters = counters = Counters()
+
+        wiring.connect(m, sequencer.bus, wiring.flipped(self.fetch_bus))
+        wiring.connect(m, load.bus, wiring.flipped(self.load_bus))
+        wiring.connect(m, store.bus, wiring.flipped(self.store_bus))
+        wiring.connect(m, load.l1, l1.load)
+        wiring.connect(m, tensor.l1_a, l1.a)
+        wiring.connect(m, tensor.l1_b, l1.b)
+        wiring.connect(m, tensor.l1_c, l1.c)
+        wiring.connect(m, tensor.l1_d, l1.d)
+        wiring.connect(m, store.l1, l1.store)
+
+        launch = self.launch
+        m.d.comb += [
+            sequencer.start.eq(launch.start),
+            sequencer.program.eq(launch.program),
+            sequencer.length.eq(launch.length),
+            sequencer.argument.eq(launch.argument),
+            sequencer.argument_valid.eq(launch.argument_valid),
+            sequencer.go.eq(launch.go),
+            supervisor.start.eq(launch.start),
+            supervisor.cancel.eq(launch.cancel),
+            supervisor.finished.eq(sequencer.done),
+            launch.done.eq(supervisor.done),
+            launch.fault.eq(supervisor.fault),
+            semaphores.clear.eq(launch.start),
+            semaphores.select.eq(self.semaphore_select),
+            self.semaphore_value.eq(semaphores.value),
+        ]
+        wiring.connect(m, semaphores.fault, supervisor.semaphores)
+        for i, (unit, component) in enumerate(everybody.items()):
+            wiring.connect(m, component.sup, getattr(supervisor, f"unit_{i}"))
+            wiring.connect(m, component.semaphores, getattr(semaphores, f"port_{i}"))
+            source = getattr(semaphores, f"source_pc_{i}")
+            if unit == Unit.SEQUENCER:
+                m.d.comb += [self.busy[unit].eq(~sequencer.sup.idle), source.eq(sequencer.sup.pc)]
+            else:
+                m.d.comb += self.busy[unit].eq(self._connect_worker(m, sequencer, unit, component, source))
+            m.d.comb += [
+                self.waiting[unit].eq(component.sup.waiting),
+                getattr(self, f"{unit.name.lower()}_pc").eq(component.sup.pc),
+            ]
+        m.d.comb += sequencer.units_idle.eq(Cat(component.sup.idle for component in workers.values()).all())
+
+        m.d.comb += [
+            counters.start.eq(launch.start),
+            counters.delivered.eq(sequencer.delivered),
+            counters.done.eq(supervisor.done),
+            counters.tensor.eq(tensor.busy),
+            counters.load.eq(load.bus.r.valid & load.bus.r.ready),
+            counters.store.eq(store.bus.w.valid & store.bus.w.ready),
+            counters.raised.eq(tensor.flags),
+            counters.clamped.eq(tensor.saturated),
+        ]
+        m.d.comb += [getattr(self, name).eq(getattr(counters, name)) for name in COUNTS]
+        return m
+
+    def _connect_worker(
+        self, m: Module, sequencer: Sequencer, unit: Unit, component: Any, source: Value
+    ) -> Value:
+        """Issue, timeline and the index of the instruction that signals; whether the unit has work."""
+        name = unit.name.lower()
+        issue = getattr(sequencer, f"issue_{name}")
+        trace = getattr(self, f"trace_{name}")
+        wiring.connect(m, issue, component.issue)
+        m.submodules[f"in_flight_{name}"] = in_flight = Shared(InFlight(), name="gemel_in_flight")
+        m.d.comb += [
+            in_flight.taken.eq(issue.valid & issue.ready),
+            in_flight.pc.eq(issue.payload.pc),
+            in_flight.start.eq(component.sup.start),
+            in_flight.stop.eq(component.sup.stop),
+            in_flight.clear.eq(component.sup.abort),
+            trace.start.eq(component.sup.start),
+            trace.pc.eq(in_flight.start_pc),
+            trace.stop.eq(component.sup.stop),
+            trace.stop_pc.eq(in_flight.stop_pc),
+            source.eq(in_flight.stop_pc),
+        ]
+        return issue.valid | ~component.sup.idle
