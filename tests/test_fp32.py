@@ -45,6 +45,26 @@ def test_operation_is_the_rounded_rational(name: str, exact, rng: np.random.Gene
     np.testing.assert_array_equal(getattr(fp32, name)(a, b), np.array(expected, np.uint32))
 
 
+def test_fma_is_the_once_rounded_rational(rng: np.random.Generator) -> None:
+    a, b = pairs(rng)
+    c = np.roll(np.concatenate([b[: b.size // 2], fp32.mul(a, b)[b.size // 2 :]]), 1)
+    # Half of the addends all but cancel their product, or lie a tie's width from it.
+    near = fp32.mul(a, b) ^ np.uint32(1 << 31)
+    c = np.where(rng.random(c.size) < 0.3, near + rng.integers(0, 3, c.size).astype(np.uint32), c)
+    expected = [fused(x, y, z) for x, y, z in zip(a.tolist(), b.tolist(), c.tolist(), strict=True)]
+    np.testing.assert_array_equal(fp32.fma(a, b, c), np.array(expected, np.uint32))
+
+
+def fused(a: int, b: int, c: int) -> int:
+    """a * b + c on bits by rationals."""
+    x, y, z = (judge.fp32_value(v) for v in (a, b, c))
+    if isinstance(x, str) or isinstance(y, str):
+        return judge.add_fp32(multiply(a, b), c)
+    if isinstance(z, str) or x * y == 0:
+        return judge.add_fp32((a ^ b) & 1 << 31, c)
+    return judge.round_to_fp32(x * y + z)
+
+
 def test_judge_rounds_as_numpy_does(rng: np.random.Generator) -> None:
     x = np.ldexp(rng.normal(0, 1, 5000), rng.integers(-160, 130, 5000))
     with np.errstate(all="ignore"):

@@ -52,6 +52,21 @@ def mul(a: ArrayLike, b: ArrayLike) -> Bits:
         return bits_of(value_of(a) * value_of(b))
 
 
+def fma(a: ArrayLike, b: ArrayLike, c: ArrayLike) -> Bits:
+    """a * b + c on bits, rounded once."""
+    with np.errstate(all="ignore"):
+        x, y, z = (value_of(v).astype(np.float64) for v in (a, b, c))
+        product = x * y  # exact: 48 bits
+        total = product + z
+        # The error of that sum (Knuth), exact: rounding to odd where there is one makes the second rounding harmless.
+        back = total - product
+        error = (product - (total - back)) + (z - back)
+        even = (np.asarray(total).view(np.uint64) & np.uint64(1)) == 0
+        inexact = np.isfinite(total) & np.isfinite(error) & (error != 0) & even
+        odd = np.where(inexact, np.nextafter(total, np.where(error > 0, np.inf, -np.inf)), total)
+        return bits_of(odd)
+
+
 def int32_to_fp32(x: ArrayLike) -> Bits:
     """INT32 (int32, or its uint32 bits) to FP32 bits, nearest even; 0 is +0."""
     return as_codes(x, "int32").view(np.int32).astype(np.float32).view(np.uint32)
