@@ -14,12 +14,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from gemel_golden.config import ChipConfig
-from gemel_golden.isa import Unit
-
 from gemel.sim import cache
 from gemel.sim.progress import BuildProgress
 from gemel.sim.verilog import Verilog, elaborate
+from gemel_golden.config import ChipConfig
+from gemel_golden.isa import Unit
 
 HARNESS = Path(__file__).parent / "harness"
 LIBRARY = "chip.so"
@@ -49,7 +48,8 @@ PROFILES = {
 """Profiles by name: for unit tests, and for model runs."""
 
 VERILATOR_FLAGS = (
-    *("--cc", "--exe", "--prefix", "Vchip", "--no-timing", "--noassert", "-O3", "-Wno-fatal", "-Wno-lint", "-Wno-style"),
+    *("--cc", "--exe", "--prefix", "Vchip", "--no-timing", "--noassert", "-O3"),
+    *("-Wno-fatal", "-Wno-lint", "-Wno-style"),
     *("--x-assign", "fast", "--x-initial", "fast", "--output-split", "20000", "--output-split-cfuncs", "2000"),
 )
 CXX_FLAGS = "-fPIC -fvisibility=hidden -std=c++17"
@@ -68,15 +68,15 @@ def library(config: ChipConfig, *, profile: str = "fast-run", waves: bool = Fals
         verilog = elaborate(config)
         flags = _flags(verilog, PROFILES[profile], waves)
         key = _key(verilog, flags, compiler)
-        make = lambda directory: _build(verilog, flags, compiler, directory, progress)
-        return cache.entry("sim", key, make) / LIBRARY
+        place = cache.entry("sim", key, lambda directory: _build(verilog, flags, compiler, directory, progress))
+        return place / LIBRARY
 
 
 def _compiler() -> str:
     name = os.environ.get("CXX", "g++")
     for tool in (name, "make"):
         if shutil.which(tool) is None:
-            raise BuildError(f"there is no {tool} on PATH, and a simulator can't be built without (Debian: apt install g++ make)")
+            raise BuildError(f"there is no {tool} on PATH to build a simulator with (Debian: apt install g++ make)")
     return name
 
 
@@ -100,7 +100,10 @@ class Flags:
 def _flags(verilog: Verilog, profile: Profile, waves: bool) -> Flags:
     return Flags(
         verilator=(*VERILATOR_FLAGS, *profile.verilator, *(("--trace-vcd",) if waves else ())),
-        make=(f"OPT_FAST={profile.fast}", f"OPT_SLOW={profile.slow}", f"OPT_GLOBAL={profile.library}", "VM_PARALLEL_BUILDS=1"),
+        make=(
+            *(f"OPT_FAST={profile.fast}", f"OPT_SLOW={profile.slow}", f"OPT_GLOBAL={profile.library}"),
+            "VM_PARALLEL_BUILDS=1",
+        ),
         units=" ".join(f"X({unit}, {Unit[unit.upper()].value})" for unit in verilog.units),
     )
 
@@ -126,7 +129,8 @@ def _build(verilog: Verilog, flags: Flags, compiler: str, directory: Path, progr
     (work / "units.h").write_text(f"#define GEMEL_UNITS(X) {flags.units}\n")
     progress.step("verilating")
     command = [str(root / "bin" / "verilator_bin"), *flags.verilator, "--top-module", verilog.top, "--Mdir", str(work)]
-    command += ["-CFLAGS", f"-I{HARNESS}", "-o", LIBRARY, str(control), *map(str, verilog.files), str(HARNESS / "harness.cpp")]
+    command += ["-CFLAGS", f"-I{HARNESS}", "-o", LIBRARY, str(control)]
+    command += [*map(str, verilog.files), str(HARNESS / "harness.cpp")]
     _run(command, "Verilator", env=os.environ | {"VERILATOR_ROOT": str(root)})
     objects = len(list(work.glob("*.cpp"))) + 4  # the two precompiled headers, the run-time library, the harness
     progress.step("compiling", total=objects)
@@ -139,7 +143,11 @@ def _build(verilog: Verilog, flags: Flags, compiler: str, directory: Path, progr
 
 
 def _run(
-    command: list[str], name: str, *, env: dict[str, str] | None = None, on_line: Callable[[str], object] = lambda line: None
+    command: list[str],
+    name: str,
+    *,
+    env: dict[str, str] | None = None,
+    on_line: Callable[[str], object] = lambda line: None,
 ) -> None:
     """Run `command`, its output line by line to `on_line`; raise BuildError with the output's errors when it fails."""
     lines: list[str] = []

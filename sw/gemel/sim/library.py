@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-CHANNELS = ("ar", "r", "aw", "w", "b")
+CHANNELS: tuple[str, ...] = ("ar", "r", "aw", "w", "b")
 
 
 class SimulationError(RuntimeError):
@@ -81,14 +81,14 @@ class MemoryOptions:
         if not 1 <= self.latency <= 1 << 20:
             raise ValueError(f"a memory latency lies between 1 and {1 << 20} cycles, not {self.latency}")
         if not 0.001 <= self.bandwidth <= 1 << 20:
-            raise ValueError(f"a memory bandwidth lies between 0.001 and {1 << 20} bytes per cycle, not {self.bandwidth}")
+            raise ValueError(f"a memory bandwidth lies between 0.001 and {1 << 20} bytes a cycle, not {self.bandwidth}")
         stalls = self.stalls if isinstance(self.stalls, Mapping) else dict.fromkeys(CHANNELS, self.stalls)
         for channel, probability in stalls.items():
             if channel not in CHANNELS:
                 raise ValueError(f"no bus channel {channel!r} to stall; there are {', '.join(CHANNELS)}")
             if not 0 <= probability < 1:
                 raise ValueError(f"the stall probability of {channel} lies in 0 <= p < 1, not {probability}")
-        self.fractions.update(stalls)
+        self.fractions.update(dict(stalls))
 
     def c(self, memory_bytes: int) -> COptions:
         """The C structure."""

@@ -1,4 +1,4 @@
-"""The Verilog of a chip, elaborated once per state of the sources: the one place where software asks the hardware package."""
+"""The Verilog of a chip, elaborated once per state of the sources: the only file of software that imports hardware."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from gemel.sim import cache
 from gemel_golden.config import ChipConfig
 from gemel_golden.isa import Unit
-
-from gemel.sim import cache
 
 SOURCES = ("gemel_golden", "gemel_rtl")
 MODULE = re.compile(r"^module (\S+?)\s*\((.*?)^endmodule", re.DOTALL | re.MULTILINE)
@@ -55,7 +54,7 @@ def source_key(config: ChipConfig) -> str:
     for package in SOURCES:
         spec = importlib.util.find_spec(package)
         if spec is None or not spec.submodule_search_locations:
-            raise ModuleNotFoundError(f"the package {package} is needed to simulate the hardware: pip install 'gemel[sim]'")
+            raise ModuleNotFoundError(f"simulating the hardware needs the package {package}: pip install 'gemel[sim]'")
         root = Path(spec.submodule_search_locations[0])
         for path in sorted(root.rglob("*.py")):
             sha.update(f"{package}/{path.relative_to(root)}\0".encode() + path.read_bytes())
@@ -76,9 +75,11 @@ def _generate(config: ChipConfig, directory: Path) -> None:
 
 
 def describe(text: str) -> dict[str, str | list[str]]:
-    """Of Verilog text: the module that nobody instantiates, the units it traces, and modules used four times or more."""
+    """Of Verilog text: the module that nobody instantiates, the units it traces, modules used four times or more."""
     modules = {match[1]: match[2] for match in MODULE.finditer(text)}
-    children = {name: Counter(child for child in INSTANCE.findall(body) if child in modules) for name, body in modules.items()}
+    children = {
+        name: Counter(child for child in INSTANCE.findall(body) if child in modules) for name, body in modules.items()
+    }
     used = set().union(*children.values())
     tops = [name for name in modules if name not in used]
     if len(tops) != 1:

@@ -1,0 +1,101 @@
+"""What went wrong on the chip, as exceptions that name the unit, the instruction and the cause."""
+
+from __future__ import annotations
+
+from gemel.driver.assembly import disassemble_one
+from gemel.driver.program import Program
+from gemel.driver.ring import Ring
+from gemel_golden.isa import SEMAPHORES, FaultCode, Unit, lookup
+from gemel_golden.registers import REGISTERS
+
+CAUSES = {
+    FaultCode.NONE: "no fault is recorded",
+    FaultCode.ILLEGAL_OPCODE: "the opcode is unknown, or the program ran past its end without HALT",
+    FaultCode.ILLEGAL_FIELD: "a field holds an illegal value",
+    FaultCode.L1_ADDRESS: "an L1 address is misaligned or beyond L1",
+    FaultCode.MEMORY_READ: "the memory bus answered a read with an error",
+    FaultCode.MEMORY_WRITE: "the memory bus answered a write with an error",
+    FaultCode.SEMAPHORE_OVERFLOW: "a semaphore was signalled beyond 255",
+    FaultCode.LOOP_NESTING: "LOOP and END don't nest, or nest too deeply",
+    FaultCode.FETCH: "the memory bus answered an instruction fetch with an error",
+    FaultCode.ILLEGAL_PACKET: "the command ring holds an illegal packet",
+}
+WITH_ADDRESS = {FaultCode.L1_ADDRESS, FaultCode.MEMORY_READ, FaultCode.MEMORY_WRITE, FaultCode.FETCH}
+
+
+class DeviceError(RuntimeError):
+    """A launch that didn't end well."""
+
+
+class DeviceFault(DeviceError):
+    """The chip stopped a launch.
+
+    Attributes: `code` (FaultCode), `unit` (Unit), `pc` (index of the instruction, or of the packet for unit COMMAND),
+    `instruction` (its text, or None), `address` (bytes of L1 or memory; 0 where the fault has none).
+    """
+
+    def __init__(self, code: FaultCode, unit: Unit, pc: int, address: int, program: Program | None = None):
+        self.code, self.unit, self.pc, self.address = code, unit, pc, address
+        raw = program[pc] if program is not None and unit != Unit.COMMAND and pc < len(program) else None
+        self.instruction = disassemble_one(raw) if raw is not None else None
+        row = lookup(raw) if raw is not None else None
+        place = f"packet {pc} of the ring" if unit == Unit.COMMAND else f"instruction {pc}"
+        text = f"{code.name} in {unit.name} at {place}"
+        if self.instruction is not None:
+            text += f" ({self.instruction})"
+        if code in WITH_ADDRESS:
+            text += f", address {address:#x}"
+        cause = CAUSES[code]
+        if code == FaultCode.ILLEGAL_FIELD and row is not None and raw is not None:
+            cause = row.check(raw) or cause
+        super().__init__(f"{text}: {cause}")
+
+
+class DeviceTimeout(DeviceError):
+    """A launch hasn't ended in time; the message says where each unit is. It goes on when waited for again."""
+
+
+def read_fault(ring: Ring, program: Program | None) -> DeviceFault:
+    """The chip's fault record; `program` is the one it concerns."""
+    address = ring.read("fault_address_lo") | ring.read("fault_address_hi") << 32
+    code, unit = FaultCode(ring.read("fault_code")), Unit(ring.read("fault_unit"))
+    return DeviceFault(code, unit, ring.read("fault_pc"), address, program)
+
+
+def describe_stall(ring: Ring, program: Program | None) -> str:
+    """Where every unit that isn't idle stands, and for which semaphores it waits."""
+    status, waiting = ring.read("status"), ring.read("waiting")
+    if not status >> 1 & 1:
+        return "no program is running" + ("; the ring waits on a WAIT packet" if status >> 6 & 1 else "")
+    parts: list[str] = []
+    for unit in Unit:
+        name = f"{unit.name.lower()}_pc"
+        if name not in REGISTERS:
+            continue
+        busy = unit == Unit.SEQUENCER or status >> (2 + unit) & 1
+        if waiting >> unit & 1 or busy:
+            parts.append(_describe_unit(ring, unit, ring.read(name), bool(waiting >> unit & 1), program))
+    return "; ".join(parts)
+
+
+def _describe_unit(ring: Ring, unit: Unit, pc: int, waits: bool, program: Program | None) -> str:
+    raw = program[pc] if program is not None and pc < len(program) else None
+    text = f"{unit.name} {'waits' if waits else 'is'} at instruction {pc}"
+    row = lookup(raw) if raw is not None else None
+    if raw is None or row is None:
+        return text
+    text += f" ({disassemble_one(raw)})"
+    values = row.decode(raw)
+    if not waits or "wait0" not in values:
+        return text
+    needs = [(values[f"wait{i}"], values[f"wait{i}_count"]) for i in (0, 1) if values[f"wait{i}_count"]]
+    held = [f"semaphore {sem} to reach {count} (it holds {semaphore(ring, sem)})" for sem, count in needs]
+    return f"{text} for {' and '.join(held)}"
+
+
+def semaphore(ring: Ring, index: int) -> int:
+    """The count of a semaphore, 0..31."""
+    if not 0 <= index < SEMAPHORES:
+        raise ValueError(f"semaphore {index} lies outside 0..{SEMAPHORES - 1}")
+    ring.write("semaphore_select", index)
+    return ring.read("semaphore_value")

@@ -1,0 +1,94 @@
+"""The Verilated hardware as a back end of the driver."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from gemel.sim.build import library
+from gemel.sim.library import Chip, MemoryOptions
+from gemel.sim.progress import RunProgress
+from gemel_golden.config import ChipConfig
+
+SLICE_SECONDS = 0.1
+"""Host seconds between two looks at the keyboard and the progress bar."""
+
+
+class RtlBackend:
+    """One simulated chip, built if need be.
+
+    Parameters: `config`, `memory_bytes` (a multiple of 4096), `profile` of the build (default: fast-build for chips of
+    up to 4 dot units, fast-run otherwise), `waves` = (path, first cycle, cycle after the last) for a VCD file, and
+    those of `gemel.sim.library.MemoryOptions`.
+    """
+
+    def __init__(
+        self,
+        config: ChipConfig,
+        memory_bytes: int,
+        *,
+        profile: str | None = None,
+        waves: tuple[str | Path, int, int] | None = None,
+        **memory_options: Any,
+    ):
+        self.config = config
+        options = MemoryOptions(**memory_options)
+        profile = profile or ("fast-build" if config.rows * config.cols <= 4 else "fast-run")
+        self._chip = Chip(library(config, profile=profile, waves=waves is not None), memory_bytes, options)
+        self.memory = self._chip.memory
+        if waves is not None:
+            self._chip.waves(*waves)
+
+    @property
+    def cycles(self) -> int:
+        """Clock cycles since the first reset."""
+        return self._chip.cycles
+
+    @property
+    def traffic(self) -> tuple[int, int]:
+        """Bytes moved over the memory port since the last reset: read, written."""
+        return self._chip.traffic
+
+    def configure(self, **memory_options: Any) -> None:
+        """Another latency, bandwidth, stalls, order or seed of the memory from now on (`MemoryOptions`)."""
+        self._chip.configure(MemoryOptions(**memory_options))
+
+    def read_register(self, offset: int) -> int:
+        """The 32-bit register at `offset`; the clock runs meanwhile."""
+        return self._chip.read_register(offset)
+
+    def write_register(self, offset: int, value: int) -> None:
+        """Write the 32-bit register at `offset`; the clock runs meanwhile."""
+        self._chip.write_register(offset, value)
+
+    def run(self, max_cycles: int) -> bool:
+        """Run until the interrupt line is high, `max_cycles` at most; whether it is high."""
+        progress = RunProgress(f"running on the {self.config.name} chip")
+        try:
+            end = self.cycles + max_cycles
+            part = 1000
+            while True:
+                begun = time.monotonic()
+                if self._chip.run(min(part, end - self.cycles)):
+                    return True
+                if self.cycles >= end:
+                    return False
+                seconds = time.monotonic() - begun
+                part = max(1000, min(4 * part, int(part * SLICE_SECONDS / max(seconds, 1e-6))))
+                progress.update(self.cycles)
+        finally:
+            progress.stop()
+
+    def events(self) -> list[tuple[int, int, int, int]]:
+        """Instructions finished since the last call: (unit, index, first cycle, cycle after the last)."""
+        return self._chip.events().tolist()
+
+    def reset(self) -> None:
+        """Reset the chip; memory keeps its bytes."""
+        self._chip.reset()
+
+    def close(self) -> None:
+        """Free the chip; its memory is gone then."""
+        self._chip.close()
+        self.memory = self._chip.memory
