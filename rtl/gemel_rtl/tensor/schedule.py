@@ -1,0 +1,197 @@
+"""Schedule: which blocks the array multiplies in which cycle."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from gemel_golden.config import CHUNK, ChipConfig
+from gemel_rtl.tensor.formats import is_integer, is_wide
+from gemel_rtl.tensor.layouts import TILE_BITS, ScheduleDescriptor
+
+__all__ = ["EdgeStep", "Schedule"]
+
+AHEAD = 2
+"""Cycles between a square's release and the earliest overwriting of it: the request and its data take at least two."""
+
+
+class EdgeStep(data.Struct):
+    """How an operand's blocks are decoded."""
+
+    fmt: 4
+    wide: 1
+    half: 1
+    lanes: 6
+
+
+class Schedule(wiring.Component):
+    """Walks K-blocks of an instruction; in each block all row groups, in each row group all column groups, one per cycle.
+
+    A block begins once both squares are full, its accumulators are free of the block before (`distance` cycles), and, for the
+    first of a tile, the bank is drained and C loaded; then it runs through. Rows of A are read with the first column group of a
+    row group. A square is released as early as what is still to be read of it can't be overwritten.
+
+    Parameters: config, distance (least cycles between two issues to one accumulator).
+
+    Members
+    -------
+    i : In(stream of ScheduleDescriptor), taken with the last step of a tile
+    full_a, full_b : In, pulses, a square has been filled
+    release_a, release_b : Out, pulses, a square may be refilled
+    drained : In, pulse, a bank of accumulators has been drained
+    c_tile : In, number of the first tile whose C isn't loaded yet
+    valid : Out, a step in this cycle, described by the members that follow
+    read_a, square_a, square_b : Out, which squares are read (B's in every step)
+    ig, jg, bank, first, last, integer : Out, of the step; `last` is the tile's last
+    row_mask, col_mask : Out, dot rows and columns whose output exists
+    a, b : Out(EdgeStep)
+    """
+
+    def __init__(self, config: ChipConfig, distance: int):
+        self.config = config
+        self.distance = distance
+        super().__init__(
+            {
+                "i": In(stream.Signature(ScheduleDescriptor)),
+                "full_a": In(1),
+                "full_b": In(1),
+                "release_a": Out(1),
+                "release_b": Out(1),
+                "drained": In(1),
+                "c_tile": In(TILE_BITS),
+                "valid": Out(1),
+                "read_a": Out(1),
+                "square_a": Out(1),
+                "square_b": Out(1),
+                "ig": Out(ceil_log2(config.groups_m)),
+                "jg": Out(ceil_log2(config.groups_n)),
+                "bank": Out(1),
+                "first": Out(1),
+                "last": Out(1),
+                "integer": Out(1),
+                "row_mask": Out(config.rows),
+                "col_mask": Out(config.cols),
+                "a": Out(EdgeStep),
+                "b": Out(EdgeStep),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config = self.config
+        d = self.i.payload
+        row_shift, col_shift = ceil_log2(config.rows), ceil_log2(config.cols)
+
+        ig, jg = Signal.like(self.ig), Signal.like(self.jg)
+        fresh = Signal(init=1)
+        k_left = Signal(17, reset_less=True)
+        odd_block = Signal()
+        tile = Signal(TILE_BITS)
+        gap = Signal(range(self.distance + 1))
+        square_a, square_b = Signal(), Signal()
+
+        last_ig, last_jg = Signal.like(ig), Signal.like(jg)
+        wide_a, wide_b, wide = Signal(), Signal(), Signal()
+        left = Signal(17)
+        block = Signal(6)
+        last_block = Signal()
+        m.d.comb += [
+            last_ig.eq((d.m - 1) >> row_shift),
+            last_jg.eq((d.n - 1) >> col_shift),
+            wide_a.eq(is_wide(d.a_format)),
+            wide_b.eq(is_wide(d.b_format)),
+            wide.eq(wide_a | wide_b),
+            left.eq(Mux(fresh, d.k, k_left)),
+            block.eq(Mux(wide, CHUNK // 2, CHUNK)),
+            last_block.eq(left <= block),
+        ]
+
+        first_step, last_of_row, last_step = Signal(), Signal(), Signal()
+        m.d.comb += [
+            first_step.eq((ig == 0) & (jg == 0)),
+            last_of_row.eq(jg == last_jg),
+            last_step.eq((ig == last_ig) & last_of_row),
+        ]
+
+        squares_a, squares_b, banks = Signal(2), Signal(2), Signal(2, init=2)
+        ahead = Signal(TILE_BITS)
+        tile_ready, block_ready, step = Signal(), Signal(), Signal()
+        m.d.comb += [
+            ahead.eq(self.c_tile - tile),
+            tile_ready.eq(banks.any() & (~d.accumulate | ((ahead != 0) & ~ahead[-1]))),
+            block_ready.eq(squares_a.any() & squares_b.any() & Mux(fresh, tile_ready, gap == 0)),
+            step.eq(self.i.valid & (~first_step | block_ready)),
+            self.i.ready.eq(step & last_step & last_block),
+        ]
+        block_end, odd = Signal(), Signal()
+        used_a, used_b = Signal(), Signal()
+        m.d.comb += [
+            block_end.eq(step & last_step),
+            odd.eq(odd_block & ~fresh),
+            # A square of a narrow operand holds two blocks that are counted on the wide one.
+            used_a.eq(last_block | ~wide | wide_a | odd),
+            used_b.eq(last_block | ~wide | wide_b | odd),
+        ]
+        with m.If(gap != 0):
+            m.d.sync += gap.eq(gap - 1)
+        with m.If(step):
+            m.d.sync += jg.eq(jg + 1)
+            with m.If(last_of_row):
+                m.d.sync += [jg.eq(0), ig.eq(ig + 1)]
+            with m.If(first_step):
+                m.d.sync += gap.eq(self.distance - 1)
+        with m.If(block_end):
+            m.d.sync += [
+                ig.eq(0),
+                fresh.eq(last_block),
+                k_left.eq(left - block),
+                odd_block.eq(fresh | ~odd_block),
+                square_a.eq(square_a ^ used_a),
+                square_b.eq(square_b ^ used_b),
+            ]
+            with m.If(last_block):
+                m.d.sync += tile.eq(tile + 1)
+        m.d.sync += [
+            squares_a.eq(squares_a + self.full_a - (block_end & used_a)),
+            squares_b.eq(squares_b + self.full_b - (block_end & used_b)),
+            banks.eq(banks + self.drained - (step & first_step & fresh)),
+        ]
+
+        # Release. What was read of A is held by the decoders, so A's last reading is at the start of the last row group. From
+        # then on B is read in order, faster than it can be refilled, unless transposed (or read by less than a pair a cycle).
+        last_row_start, near_end = Signal(), Signal()
+        whole_b = d.b_transposed | (config.cols < 2)
+        m.d.comb += [
+            last_row_start.eq(step & (ig == last_ig) & (jg == 0)),
+            near_end.eq(step & (ig == last_ig) & Mux(last_jg > AHEAD, jg + AHEAD == last_jg, jg == 0)),
+            self.release_a.eq(last_row_start & used_a),
+            self.release_b.eq(Mux(whole_b, near_end, last_row_start) & used_b),
+        ]
+
+        lanes = Signal(6)
+        m.d.comb += lanes.eq(Mux(last_block, left, block))
+        for edge, fmt, used_wide in ((self.a, d.a_format, wide_a), (self.b, d.b_format, wide_b)):
+            m.d.comb += [edge.fmt.eq(fmt), edge.wide.eq(wide), edge.half.eq(odd & ~used_wide), edge.lanes.eq(lanes)]
+        m.d.comb += [
+            self.valid.eq(step),
+            self.read_a.eq(step & (jg == 0)),
+            self.square_a.eq(square_a),
+            self.square_b.eq(square_b),
+            self.ig.eq(ig),
+            self.jg.eq(jg),
+            self.bank.eq(tile[0]),
+            self.first.eq(fresh & ~d.accumulate),
+            self.last.eq(last_step & last_block),
+            self.integer.eq(is_integer(d.a_format) & is_integer(d.b_format)),
+            self.row_mask.eq(_mask(ig, d.m, config.rows)),
+            self.col_mask.eq(_mask(jg, d.n, config.cols)),
+        ]
+        return m
+
+
+def _mask(group: Value, count: Value, size: int) -> Value:
+    """Which of `size` members of a group of rows or columns are below `count`."""
+    shift = ceil_log2(size)
+    whole = Cat(group < (count >> shift)).replicate(size)
+    rest = Cat(count[:shift] > i for i in range(size)) if shift else Cat(group < count)
+    return Mux(group < (count >> shift), whole, rest)
