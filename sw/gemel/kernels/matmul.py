@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from gemel.dtypes import dtype
 from gemel.kernels.matmul_program import MatmulSpec, matmul_program
 from gemel.kernels.tiling import Operand
-from gemel.tensor import Tensor, empty, tensor
+from gemel.tensors import Tensor, empty, tensor
 from gemel_golden.dot import block_matmul
 from gemel_golden.epilogue import epilogue
 from gemel_golden.flags import Flags
