@@ -1,0 +1,1 @@
+"""Arithmetic: operand decoders, block-exact dot units, FP32 operators and format conversion."""

@@ -1,0 +1,185 @@
+"""The block-exact dot unit: one 32-byte block of K of two operands to its FP32 or INT32 sum, pipelined."""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from gemel_rtl.numeric.bits import balanced, bit_count, normalise
+from gemel_rtl.numeric.layouts import LANES, SIG_EVEN, SIG_ODD, DecodedBlock
+from gemel_rtl.numeric.pipeline import Pipeline
+from gemel_rtl.numeric.round import CANONICAL_NAN, RoundFp32
+
+__all__ = ["DotUnit"]
+
+PRODUCT = 2 * SIG_EVEN
+KEPT_BELOW = 14
+"""Bits that an aligned product keeps below its own last one: emax - 34 is the weight of the last bit, and a product's is E - 20."""
+TERM = PRODUCT + KEPT_BELOW
+SUM = TERM + 1 + 5
+UNIT = 34 - 14
+"""Place of the units among the sum's bits when both operands are integers (E = 7 + 7)."""
+
+
+class DotUnit(wiring.Component):
+    """R of one block, steps 1, 2, 4, 6 and 7 of `gemel_golden.dot`; one block per cycle.
+
+    A block scale (step 3) would be added to `exponent` in stage 6.
+
+    Attributes
+    ----------
+    latency : cycles from `valid` to `o_valid`
+
+    Members
+    -------
+    valid : In(1)
+    integer : In(1), both operands are integers
+    a, b : In(DecodedBlock)
+    o_valid : Out(1)
+    o_integer : Out(1), `integer` of this result
+    o : Out(32), FP32, or a signed integer; holds while `o_valid` is low
+    overflow : Out(1), a finite sum became infinite
+    """
+
+    latency = 8
+
+    valid: In(1)
+    integer: In(1)
+    a: In(DecodedBlock)
+    b: In(DecodedBlock)
+    o_valid: Out(1)
+    o_integer: Out(1)
+    o: Out(32)
+    overflow: Out(1)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        pipe = Pipeline(m, self.valid)
+        a, b = self.a, self.b
+        self._special_values(m)
+
+        # 1: products, their exponents, the maxima of four.
+        negative, zero = Signal(LANES), Signal(LANES)
+        m.d.comb += [negative.eq(a.sign ^ b.sign), zero.eq(a.zero | b.zero)]
+        products, exponents = [], []
+        for lane in range(LANES):
+            exponent = Signal(9, name=f"exponent{lane}")
+            # 0 stands for the exponent of a zero: less than all others, since these are at least 1 + 1.
+            m.d.comb += exponent.eq(Mux(zero[lane], 0, a.exp[lane] + b.exp[lane]))
+            exponents.append(exponent)
+            if lane % 2:
+                products.append(a.odd[lane // 2] * b.odd[lane // 2])
+            else:
+                products.append(a.even[lane // 2] * b.even[lane // 2])
+        maxima = [balanced(exponents[at : at + 4], self._maximum(m)) for at in range(0, LANES, 4)]
+        pipe.next()
+        products = [pipe.register(value, name=f"product{lane}") for lane, value in enumerate(products)]
+        exponents = [pipe.register(value, name=f"exponent{lane}") for lane, value in enumerate(exponents)]
+        maxima = [pipe.register(value, name=f"maximum{at}") for at, value in enumerate(maxima)]
+        negative = pipe.register(negative, name="negative")
+        head = data.View(HEAD, pipe.register(Cat(self.integer, self.nan, self.inf, self.inf_sign), name="head"))
+
+        # 2: the block's maximum, each product's distance from it.
+        largest = balanced(maxima, self._maximum(m))
+        distances = []
+        for lane, exponent in enumerate(exponents):
+            distance = Signal(9, name=f"distance{lane}")
+            m.d.comb += distance.eq(largest - exponent)
+            distances.append(Mux(distance[6:].any(), 63, distance[:6]))
+        pipe.next()
+        products = [pipe.register(value, name=f"product{lane}") for lane, value in enumerate(products)]
+        distances = [pipe.register(value, name=f"distance{lane}") for lane, value in enumerate(distances)]
+        exponent = pipe.register(largest, name="exponent")
+        negative = pipe.register(negative, name="negative")
+        head = pipe.carry(head, name="head")
+
+        # 3: align and truncate. A term t is coded without sign extension as 2^36 + t, less 1 if negative.
+        terms = []
+        for lane, (product, distance) in enumerate(zip(products, distances, strict=True)):
+            wide = Cat(Const(0, TERM - len(product)), product)
+            aligned = Signal(TERM, name=f"aligned{lane}")
+            m.d.comb += aligned.eq(wide >> distance)
+            sign = negative[lane]
+            terms.append(Cat(Mux(sign, ~aligned, aligned), ~sign))
+        pipe.next()
+        terms = [pipe.register(value, name=f"term{lane}") for lane, value in enumerate(terms)]
+        exponent = pipe.register(exponent, name="exponent")
+        negatives = pipe.register(bit_count(m, negative, name="negatives"), name="negatives")
+        head = pipe.carry(head, name="head")
+
+        # 4, 5: sum; the ones owed to the negative terms come last.
+        partial = [balanced(terms[at : at + 8], lambda x, y: x + y) for at in range(0, LANES, 8)]
+        pipe.next()
+        partial = [pipe.register(value, name=f"partial{at}") for at, value in enumerate(partial)]
+        exponent = pipe.register(exponent, name="exponent")
+        negatives = pipe.register(negatives, name="negatives")
+        head = pipe.carry(head, name="head")
+        total = Signal(SUM)
+        m.d.comb += total.eq((partial[0] + partial[1]) + (partial[2] + partial[3] + negatives))
+        pipe.next()
+        total = pipe.register(total, name="total")
+        exponent = pipe.register(exponent, name="exponent")
+        head = pipe.carry(head, name="head")
+
+        # 6: sign and magnitude. The 32 offsets of 2^36 leave the sign inverted in the highest bit.
+        positive = total[-1]
+        magnitude = Signal(SUM - 1)
+        m.d.comb += magnitude.eq(Mux(positive, total[:-1], -total[:-1]))
+        integer = Cat(total[UNIT:-1], (~positive).replicate(33 - SUM + UNIT))
+        pipe.next()
+        magnitude = pipe.register(magnitude, name="magnitude")
+        sign = pipe.register(~positive, name="sign")
+        # Highest bit of the magnitude: 2^(exponent - 2*127 - 34 + 40).
+        exponent = pipe.register(exponent, name="exponent")
+        integer = pipe.register(integer[:22], name="integer")
+        head = pipe.carry(head, name="head")
+
+        # 7: normalise.
+        normalised, places = normalise(m, magnitude, name="normalise")
+        pipe.next()
+        sig = pipe.register(Cat(normalised[: SUM - 26].any(), normalised[SUM - 26 :]), name="sig")
+        exponent = pipe.register((exponent - places - 121).as_signed(), name="exponent", shape=signed(11))
+        sign = pipe.register(sign, name="sign")
+        integer = pipe.register(integer, name="integer")
+        head = pipe.carry(head, name="head")
+
+        # 8: round.
+        m.submodules.round = rounder = RoundFp32()
+        m.d.comb += [rounder.sign.eq(sign), rounder.exponent.eq(exponent), rounder.sig.eq(sig)]
+        infinity = Cat(Const(0xFF << 23, 31), head.inf_sign)
+        number = Mux(head.nan, CANONICAL_NAN, Mux(head.inf, infinity, rounder.o))
+        result = Mux(head.integer, Cat(integer, integer[-1].replicate(10)), number)
+        pipe.next()
+        m.d.comb += [
+            self.o.eq(pipe.register(result, name="result")),
+            self.o_integer.eq(pipe.register(head.integer, name="result_integer")),
+            self.overflow.eq(
+                pipe.register(rounder.overflow & ~(head.nan | head.inf | head.integer), name="result_overflow")
+            ),
+            self.o_valid.eq(pipe.valid),
+        ]
+        return m
+
+    def _special_values(self, m: Module) -> None:
+        """Sets self.nan, self.inf, self.inf_sign: what NaN and Inf operands make of the block."""
+        a, b = self.a, self.b
+        self.nan, self.inf, self.inf_sign = Signal(name="nan"), Signal(name="inf"), Signal(name="inf_sign")
+        inf, plus, minus = Signal(LANES), Signal(), Signal()
+        m.d.comb += [
+            inf.eq(a.inf | b.inf),
+            minus.eq((inf & (a.sign ^ b.sign)).any()),
+            plus.eq((inf & ~(a.sign ^ b.sign)).any()),
+            self.nan.eq((a.nan | b.nan | (a.inf & b.zero) | (b.inf & a.zero)).any() | (plus & minus)),
+            self.inf.eq(inf.any()),
+            self.inf_sign.eq(minus),
+        ]
+
+    def _maximum(self, m: Module):
+        def maximum(x: Value, y: Value) -> Value:
+            larger = Signal(9, name="larger")
+            m.d.comb += larger.eq(Mux(x > y, x, y))
+            return larger
+
+        return maximum
+
+
+HEAD = data.StructLayout({"integer": 1, "nan": 1, "inf": 1, "inf_sign": 1})
