@@ -17,7 +17,7 @@ from gemel_golden.isa import Unit
 
 SOURCES = ("gemel_golden", "gemel_rtl")
 MODULE = re.compile(r"^module (\S+?)\s*\((.*?)^endmodule", re.DOTALL | re.MULTILINE)
-INSTANCE = re.compile(r"^\s+(\w+) \S+ \($", re.MULTILINE)
+INSTANCE = re.compile(r"^\s+(\w+) \S+\s+\($", re.MULTILINE)
 TRACE_PORT = re.compile(r"\btrace_(\w+)_start\b")
 
 
@@ -63,35 +63,30 @@ def source_key(config: ChipConfig) -> str:
 
 
 def _generate(config: ChipConfig, directory: Path) -> None:
-    from gemel_rtl.generate import generate  # here, since Amaranth takes most of a cached start's time
+    from gemel_rtl.generate import TOP, generate  # here, since Amaranth takes most of a cached start's time
 
     texts = {name: text for name, text in generate(config).items() if name.endswith(".v")}
     sha = hashlib.sha256()
     for name, text in texts.items():
         sha.update(f"{name}\0{text}\0".encode())
         (directory / name).write_text(text)
-    facts = {"files": list(texts), "digest": sha.hexdigest()} | describe("".join(texts.values()))
+    facts = {"files": list(texts), "digest": sha.hexdigest(), "top": TOP} | describe("".join(texts.values()), TOP)
     (directory / "facts.json").write_text(json.dumps(facts))
 
 
-def describe(text: str) -> dict[str, str | list[str]]:
-    """Of Verilog text: the module that nobody instantiates, the units it traces, modules used four times or more."""
+def describe(text: str, top: str) -> dict[str, list[str]]:
+    """Of the Verilog below `top`: the units that it traces, and the modules used four times or more."""
     modules = {match[1]: match[2] for match in MODULE.finditer(text)}
     children = {
         name: Counter(child for child in INSTANCE.findall(body) if child in modules) for name, body in modules.items()
     }
-    used = set().union(*children.values())
-    tops = [name for name in modules if name not in used]
-    if len(tops) != 1:
-        raise ValueError(f"the Verilog has {len(tops)} top modules: {', '.join(tops) or 'none'}")
-    total: Counter[str] = Counter({tops[0]: 1})
-    for name in _from_the_top(children, tops[0]):
+    total: Counter[str] = Counter({top: 1})
+    for name in _from_the_top(children, top):
         for child, count in children[name].items():
             total[child] += count * total[name]
-    units = [unit for unit in TRACE_PORT.findall(modules[tops[0]]) if unit.upper() in Unit.__members__]
+    units = {unit for unit in TRACE_PORT.findall(modules[top]) if unit.upper() in Unit.__members__}
     return {
-        "top": tops[0],
-        "units": sorted(set(units), key=lambda unit: Unit[unit.upper()]),
+        "units": sorted(units, key=lambda unit: Unit[unit.upper()]),
         "repeated": sorted(name for name, count in total.items() if count >= 4),
     }
 
