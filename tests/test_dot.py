@@ -142,15 +142,16 @@ def test_fast_is_the_judge_on_any_codes(fmt_a: str, fmt_b: str, data: st.DataObj
     assert (int(got[0][0, 0]), got[1]) == (int(expected[0][0, 0]), expected[1])
 
 
-def test_many_rows_and_columns_that_truncate(rng: np.random.Generator) -> None:
-    """Larger than the working set, with a spread that makes some rows and columns lose bits and others not."""
+@pytest.mark.parametrize(("m", "n", "k"), [(400, 300, 48), (160, 200, 112)])
+def test_many_rows_and_columns_that_truncate(m: int, n: int, k: int, rng: np.random.Generator) -> None:
+    """More than is worked on in one go, where some rows and columns lose bits and others don't."""
     kinds = ("normal", "cancelling")
-    a, b = (np.concatenate([operands(rng, "fp16", (n, 48), kind) for kind in kinds]) for n in (200, 150))
+    a, b = (np.concatenate([operands(rng, "fp16", (x // 2, k), kind) for kind in kinds]) for x in (m, n))
     d, _ = dot.block_matmul(a, "fp16", b.T, "fp16")
     acc = None
-    rows, columns = np.meshgrid(np.arange(400), np.arange(300), indexing="ij")
-    for k in range(0, 48, 16):
-        r = dot.dot_blocks(a[rows.ravel(), k : k + 16], "fp16", b[columns.ravel(), k : k + 16], "fp16")[0]
+    rows, columns = (x.ravel() for x in np.meshgrid(np.arange(m), np.arange(n), indexing="ij"))
+    for i in range(0, k, 16):
+        r = dot.dot_blocks(a[rows, i : i + 16], "fp16", b[columns, i : i + 16], "fp16")[0]
         acc = r if acc is None else (acc.view(np.float32) + r.view(np.float32)).view(np.uint32)
     np.testing.assert_array_equal(d.ravel(), acc)
     untruncated = (decode(a[:, :16], "fp16") @ decode(b[:, :16], "fp16").T).astype(np.float32)

@@ -55,6 +55,16 @@ def test_fma_is_the_once_rounded_rational(rng: np.random.Generator) -> None:
     np.testing.assert_array_equal(fp32.fma(a, b, c), np.array(expected, np.uint32))
 
 
+def test_fma_of_a_tie_and_a_crumb(rng: np.random.Generator) -> None:
+    """Odd products of 25 bits are ties in FP32; an addend far below decides them, which a float64 sum would lose."""
+    a = rng.integers(1 << 11, 1 << 12, 500) | 1
+    b = (rng.integers(1 << 24, 1 << 25, 500) // a) | 1
+    crumb = np.where(rng.random(500) < 0.5, 2.0**-60, -(2.0**-60))
+    bits = [x.astype(np.float32).view(np.uint32) for x in (a, b, crumb)]
+    expected = [fused(*(int(v) for v in x)) for x in zip(*bits, strict=True)]
+    np.testing.assert_array_equal(fp32.fma(*bits), np.array(expected, np.uint32))
+
+
 def fused(a: int, b: int, c: int) -> int:
     """a * b + c on bits by rationals."""
     x, y, z = (judge.fp32_value(v) for v in (a, b, c))

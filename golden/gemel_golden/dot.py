@@ -21,6 +21,7 @@ KEPT_BITS = 34
 """F: the smallest bit that is kept weighs 2^(emax - F)."""
 _NO_EXPONENT = -4096  # of a zero: below every sum of two real exponents, far from the ends of int16
 _TILE = 1 << 15  # elements of a working set that stays in the caches
+_BATCH = 1 << 17  # elements of the sums of several blocks that are computed in one go
 _EXACT_K = 1024  # INT8 products summed exactly in float32: 1024 * 2^14 = 2^24
 
 
@@ -97,47 +98,41 @@ class Operand:
         finite = np.isfinite(self.raw)
         self.special: NDArray[Any] = np.logical_not(finite.all(axis=1))
         """(blocks, columns): whether a NaN or an Inf is among the elements."""
-        self.any_special = bool(self.special.any())
-        self.value = np.where(finite, self.raw, 0.0) if self.any_special else self.raw
+        self.value = np.where(finite, self.raw, 0.0) if self.special.any() else self.raw
 
-    def exponents(self, index: int, columns: NDArray[np.bool_]) -> NDArray[np.int16]:
-        return self.table.e[self.codes[index][:, columns]]
+    def exponents(self, part: slice) -> NDArray[np.int16]:
+        return self.table.e[self.codes[part]]
 
     def spread(self) -> NDArray[np.int16]:
         """Per block and column: bits from the largest exponent down to the lowest set bit."""
         return self.table.e[self.codes].max(axis=1) - self.table.low[self.codes].min(axis=1)
 
 
-def block_sums(a: Operand, b: Operand, index: int, spreads: tuple[Any, Any] | None) -> NDArray[np.float64]:
-    """T (M, N) of one block in float64, exact, zeros positive; NaN and Inf by the rules of IEEE sums.
+def block_sums(a: Operand, b: Operand, part: slice, spreads: tuple[Any, Any] | None) -> NDArray[np.float64]:
+    """T (blocks, M, N) of some blocks in float64, exact, zeros positive; NaN and Inf by the rules of IEEE sums.
 
     spreads: those of a and b, or None where the formats can't truncate.
     """
-    with np.errstate(invalid="ignore"):
-        # No library promises that a sum of zeros of either sign is +0; adding +0 makes it so.
-        total = a.value[index].T @ b.value[index] + 0.0
+    va, vb = a.value[part], b.value[part]
+    # No library promises that a sum of zeros of either sign is +0; adding +0 makes it so.
+    total = va.transpose(0, 2, 1) @ vb + 0.0
     if spreads is not None:
-        # A product can lose bits only where the two spreads together exceed what is kept.
-        spread_a, spread_b = spreads[0][index], spreads[1][index]
-        rows = np.flatnonzero(spread_a > KEPT_BITS - int(spread_b.max()))
-        columns = spread_b > KEPT_BITS - int(spread_a.max())
+        # A product can lose bits only where the two spreads of its block together exceed what is kept.
+        spread_a, spread_b = spreads[0][part], spreads[1][part]
+        rows = np.flatnonzero((spread_a > KEPT_BITS - spread_b.max(axis=1, keepdims=True)).any(axis=0))
+        columns = np.flatnonzero((spread_b > KEPT_BITS - spread_a.max(axis=1, keepdims=True)).any(axis=0))
         if rows.size:
-            vb, eb = b.value[index][:, None, columns], b.exponents(index, columns)[:, None, :]
-            step = max(1, _TILE // vb.shape[2])
-            for part in (rows[i : i + step] for i in range(0, rows.size, step)):
-                chosen = np.zeros(len(spread_a), bool)
-                chosen[part] = True
-                va, ea = a.value[index][:, chosen, None], a.exponents(index, chosen)[:, :, None]
-                total[np.ix_(chosen, columns)] = _truncated_sums(va, ea, vb, eb)
-    for side, other in ((a, b), (b, a)):
-        hit = side.special[index]
-        if side.any_special and hit.any():
-            with np.errstate(invalid="ignore"):
-                raw = side.raw[index][:, hit].T @ other.raw[index]
-            if side is a:
-                total[hit] = raw
-            else:
-                total[:, hit] = raw.T
+            # k first: (block, blocks, rows, 1) and (block, blocks, 1, columns).
+            vb, eb = (x[:, :, columns].transpose(1, 0, 2)[:, :, None, :] for x in (vb, b.exponents(part)))
+            ea = a.exponents(part)
+            step = max(1, _TILE // (columns.size * len(total)))
+            for chosen in (rows[i : i + step] for i in range(0, rows.size, step)):
+                x, e = (v[:, :, chosen].transpose(1, 0, 2)[:, :, :, None] for v in (va, ea))
+                total[:, chosen[:, None], columns] = _truncated_sums(x, e, vb, eb)
+    hit = a.special[part][:, :, None] | b.special[part][:, None, :]
+    if hit.any():
+        with np.errstate(invalid="ignore"):
+            total = np.where(hit, a.raw[part].transpose(0, 2, 1) @ b.raw[part], total)
     return total
 
 
@@ -169,15 +164,24 @@ def _integer_matmul(a: NDArray[Any], b: NDArray[Any], c: NDArray[np.uint32] | No
     return total.astype(np.int32).view(np.uint32), Flags(overflow=wrapped)
 
 
-def accumulate(acc: NDArray[np.uint32] | None, total: NDArray[np.float64]) -> tuple[NDArray[np.uint32], Flags]:
-    """Steps 4 and 5: T rounded to FP32, and added to the accumulator if there is one."""
-    r = fp32.bits_of(total)
-    over = fp32.is_inf(r) & np.isfinite(total)
-    d = r
-    if acc is not None:
-        d = fp32.add(acc, r)
-        over |= fp32.overflowed(d, acc, r)
-    return d, Flags(invalid=bool(fp32.is_nan(d).any()), overflow=bool(over.any()))
+def accumulate(acc: NDArray[np.uint32] | None, totals: NDArray[np.float64]) -> tuple[NDArray[np.uint32], Flags]:
+    """Steps 4 and 5: T (blocks, M, N), one after the other, rounded to FP32 and added to any accumulator."""
+    with np.errstate(all="ignore"):
+        r = totals.astype(np.float32)
+        d = r[0].copy() if acc is None else acc.view(np.float32) + r[0]
+        for x in r[1:]:
+            np.add(d, x, out=d)
+    # What has once been Inf or NaN never becomes finite again, so only then there is something to find out.
+    if np.isfinite(d).all():
+        return d.view(np.uint32), Flags()
+    over = bool((np.isinf(r) & np.isfinite(totals)).any())
+    d = acc
+    for x in map(fp32.bits_of, r):
+        new = x if d is None else fp32.add(d, x)
+        over = over or (d is not None and bool(fp32.overflowed(new, d, x).any()))
+        d = new
+    assert d is not None, "there is at least one block"
+    return d, Flags(invalid=bool(fp32.is_nan(d).any()), overflow=over)
 
 
 def block_matmul(
@@ -213,9 +217,11 @@ def block_matmul(
 
     left, right = (Operand(x, f, block) for x, f in ((a.T, fmt_a), (b, fmt_b)))
     spreads = None if never_truncates(fmt_a, fmt_b) else (left.spread(), right.spread())
-    d, flags = accumulate(acc, block_sums(left, right, 0, spreads))
-    for index in range(1, len(left.value)):
-        d, new = accumulate(d, block_sums(left, right, index, spreads))
+    at_once = max(1, _BATCH // (a.shape[0] * b.shape[1]))
+    parts = [slice(i, i + at_once) for i in range(0, len(left.value), at_once)]
+    d, flags = accumulate(acc, block_sums(left, right, parts[0], spreads))
+    for part in parts[1:]:
+        d, new = accumulate(d, block_sums(left, right, part, spreads))
         flags |= new
     return d, flags
 

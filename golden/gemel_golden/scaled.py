@@ -93,14 +93,14 @@ def scaled_matmul(
     d, flags = as_accumulators(c, (m, n), integer=False), Flags()
     for start in range(0, k, block):
         units = range(start // unit, -(-min(k, start + block) // unit))
-        sums = [block_sums(left, right, u, spreads) for u in units]
+        sums = block_sums(left, right, slice(units.start, units.stop), spreads)
         chosen = [u * unit // group for u in units]
         values = [value_a[g][:, None] * value_b[g] for g in chosen]
         if block < 64:
-            total = sums[0] * values[0]
+            total = sums * values[0]
         else:
             exponents = [exponent_a[g][:, None] + exponent_b[g] for g in chosen]
-            total = _group_sum(np.stack(sums), np.stack(values), np.stack(exponents))
+            total = _group_sum(sums, np.stack(values), np.stack(exponents))[None]
         d, new = accumulate(d, total)
         flags |= new
     assert d is not None, "K is at least 1 here, so a block was accumulated"
