@@ -147,6 +147,8 @@ struct gemel_chip {
         if (vcd_.isOpen()) vcd_.close();
         if (!traced_) top_->trace(&vcd_, 99);
         traced_ = true;
+        vcd_.set_time_unit("1ns");
+        vcd_.set_time_resolution("1ns");
         vcd_.open(path);
         if (!vcd_.isOpen()) {
             rules_.broke("can't write waves to %s", path);
