@@ -1,0 +1,1 @@
+"""Networks that run on the chips: trained in NumPy, quantised, one matrix product per layer."""
