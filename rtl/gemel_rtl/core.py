@@ -82,7 +82,7 @@ class Core(wiring.Component):
         launch = self.launch
         m.d.comb += [
             sequencer.start.eq(launch.start),
-            sequencer.program.eq(launch.program),
+            sequencer.entry.eq(launch.program),
             sequencer.length.eq(launch.length),
             sequencer.argument.eq(launch.argument),
             sequencer.argument_valid.eq(launch.argument_valid),

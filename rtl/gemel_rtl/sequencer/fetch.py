@@ -26,7 +26,7 @@ class Fetch(wiring.Component):
     `pc`: an instruction before the window (a jump back) is fetched anew; `unreachable` says that memory has no such address.
 
     Parameters: config; id_bits, bus_id: width and value of ARID.
-    Members: `start` with `program`, `length` begins at instruction 0; `stop` ends fetching; `index`, `read`, `available`,
+    Members: `start` with `entry` (the address of instruction 0) and `length` begins at instruction 0; `stop` ends fetching; `index`, `read`, `available`,
     `instruction`, `error`; `waiting`, `pc`, `keep`, `unreachable`; `delivered`: an instruction came; `idle`: nothing is
     under way on the bus; `bus`.
     """
@@ -37,7 +37,7 @@ class Fetch(wiring.Component):
         super().__init__(
             {
                 "start": In(1),
-                "program": In(64),
+                "entry": In(64),
                 "length": In(PC_BITS),
                 "stop": In(1),
                 "index": In(PC_BITS),
@@ -69,7 +69,7 @@ class Fetch(wiring.Component):
         base = Signal(PC_BITS)
         requested = Signal(PC_BITS)
         fetched = Signal(PC_BITS)
-        program = Signal(58, reset_less=True)
+        origin = Signal(58, reset_less=True)
         length = Signal(PC_BITS, reset_less=True)
         word = Signal(59, reset_less=True)  # the address of instruction `requested`, in instructions
         outstanding = Signal(range(depth + 1))
@@ -150,12 +150,12 @@ class Fetch(wiring.Component):
         with m.If(drop & self.idle):
             m.d.sync += drop.eq(0)
         with m.If(self.waiting & active & ~drop & (behind > (requested - base)[:PC_BITS])):
-            m.d.sync += begin(self.pc, program + self.pc)
+            m.d.sync += begin(self.pc, origin + self.pc)
         with m.If(self.stop):
             m.d.sync += [active.eq(0), drop.eq(~self.idle | issue)]
         with m.If(self.start):
-            m.d.sync += [active.eq(1), program.eq(self.program[WORD_SHIFT:]), length.eq(self.length)]
-            m.d.sync += begin(0, self.program[WORD_SHIFT:])
+            m.d.sync += [active.eq(1), origin.eq(self.entry[WORD_SHIFT:]), length.eq(self.length)]
+            m.d.sync += begin(0, self.entry[WORD_SHIFT:])
         return m
 
 

@@ -45,7 +45,7 @@ class Sequencer(wiring.Component):
     until all queues are empty and `units_idle` is high.
 
     Parameters: config; id_bits, bus_id: width and value of ARID.
-    Members: `start` with `program`, `length` begins fetching; `argument` beats fill address registers; nothing executes
+    Members: `start` with `entry` (the address of instruction 0) and `length` begins fetching; `argument` beats fill address registers; nothing executes
     before `go` is high. `done`: a pulse as HALT finds all drained. `issue_<unit>`: the units' queues. `units_idle`: every
     unit is idle. `semaphores`, `sup` (see `gemel_rtl.interfaces`; after an abort it is idle). `delivered`: an instruction
     came from memory. `bus`.
@@ -58,7 +58,7 @@ class Sequencer(wiring.Component):
         super().__init__(
             {
                 "start": In(1),
-                "program": In(64),
+                "entry": In(64),
                 "length": In(PC_BITS),
                 "argument": In(Argument),
                 "argument_valid": In(1),
@@ -85,7 +85,7 @@ class Sequencer(wiring.Component):
         state = Signal(State)
         pc = Signal(PC_BITS)
         follower = Signal(PC_BITS)
-        program = Signal(64, reset_less=True)
+        origin = Signal(64, reset_less=True)
         length = Signal(PC_BITS, reset_less=True)
         bits = fetch.instruction
         drained = Signal()
@@ -108,7 +108,7 @@ class Sequencer(wiring.Component):
             follower.eq(pc + 1),
             executing.eq(state == State.EXECUTE),
             fetch.start.eq(self.start),
-            fetch.program.eq(self.program),
+            fetch.entry.eq(self.entry),
             fetch.length.eq(self.length),
             fetch.waiting.eq(state == State.FETCH),
             fetch.pc.eq(pc),
@@ -171,7 +171,7 @@ class Sequencer(wiring.Component):
 
         fault = self.sup.fault
         address = Signal(64)
-        m.d.comb += [fault.pc.eq(pc), address.eq(program + (pc << 6)), self.sup.pc.eq(pc)]
+        m.d.comb += [fault.pc.eq(pc), address.eq(origin + (pc << 6)), self.sup.pc.eq(pc)]
 
         def advance(to: Signal = follower) -> None:
             """Go to instruction `to`, without a cycle between if the window has it."""
@@ -256,7 +256,7 @@ class Sequencer(wiring.Component):
             self.sup.waiting.eq((state == State.WAIT) & ~self.semaphores.wait.ready),
         ]
         with m.If(self.start):
-            m.d.sync += [program.eq(self.program), length.eq(self.length), pc.eq(0), state.eq(State.FETCH)]
+            m.d.sync += [origin.eq(self.entry), length.eq(self.length), pc.eq(0), state.eq(State.FETCH)]
         with m.If(self.sup.abort):
             m.d.comb += fetch.stop.eq(1)
             m.d.sync += state.eq(State.IDLE)
