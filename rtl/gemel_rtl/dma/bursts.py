@@ -27,19 +27,21 @@ class BurstCutter(wiring.Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         row, burst = self.i.payload, self.o.payload
-        within, halted = Signal(), Signal()
+        within, halted, outside = Signal(), Signal(), Signal()
         next_address = Signal(58, reset_less=True)
         next_beats = Signal(11, reset_less=True)
-        beats, to_boundary, final = Signal(11), Signal(7), Signal()
+        address, beats, to_boundary, final = Signal(58), Signal(11), Signal(7), Signal()
         end = Signal(18)
         m.d.comb += [
             end.eq(row.address[:6] + row.length + 63),
-            burst.address.eq(Mux(within, next_address, row.address[6:])),
+            address.eq(Mux(within, next_address, row.address[6:])),
+            burst.address.eq(address),
             beats.eq(Mux(within, next_beats, end[6:])),
-            to_boundary.eq(64 - burst.address[:6]),
+            outside.eq(address[self.address_bits :].any()),
+            to_boundary.eq(64 - address[:6]),
             final.eq(beats <= to_boundary),
             burst.len.eq(Mux(final, beats, to_boundary) - 1),
-            burst.outside.eq(burst.address[self.address_bits :].any()),
+            burst.outside.eq(outside),
             burst.last.eq(final & row.last),
             burst.pc.eq(row.pc),
             self.o.valid.eq(self.i.valid & ~halted),
@@ -48,8 +50,8 @@ class BurstCutter(wiring.Component):
         with m.If(self.o.valid & self.o.ready):
             m.d.sync += [
                 within.eq(~final),
-                next_address.eq(burst.address + to_boundary),
+                next_address.eq(address + to_boundary),
                 next_beats.eq(beats - to_boundary),
-                halted.eq(burst.outside),
+                halted.eq(outside),
             ]
         return m

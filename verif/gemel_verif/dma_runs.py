@@ -1,0 +1,82 @@
+"""Runs LOAD or STORE in simulation on lists of instructions, with what golden makes of the same."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gemel_golden import dma
+from gemel_golden.config import CONFIGS, ChipConfig
+from gemel_golden.faults import Fault
+from gemel_golden.isa import INSTRUCTIONS, Opcode
+from gemel_rtl.dma.load import LoadUnit
+from gemel_rtl.dma.store import StoreUnit
+from gemel_verif.runner import simulate
+
+__all__ = ["DmaRun", "golden", "run"]
+
+UNITS = {Opcode.LOAD: LoadUnit, Opcode.STORE: StoreUnit}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DmaRun:
+    """One simulation: the unit's opcode, programs (lists of field values) run one after the other, and the bus."""
+
+    opcode: Opcode
+    programs: list[list[dict[str, int]]]
+    memory: NDArray[np.uint8]
+    l1: NDArray[np.uint8]
+    seed: int = 0
+    latency: int = 1
+    """Cycles between an address (a write: its last beat) and the first answer."""
+    stall: float = 0.0
+    """Share of cycles in which each channel holds back."""
+    broken: tuple[int, ...] = ()
+    """Addresses of beats that are answered with an error."""
+    abort_after: dict[int, int] = field(default_factory=dict)
+    """Cycles after which the program of this index is aborted."""
+    limit: int = 40000
+    config: ChipConfig = CONFIGS["nano"]
+
+
+def run(what: DmaRun) -> dict[str, Any]:
+    """Simulate; see `tb_dma` for the results. An instruction's index is its position in its program."""
+    name = what.opcode.name.lower()
+    table = INSTRUCTIONS[what.opcode]
+    programs = [
+        {
+            "instructions": [(pc, table.encode(**values)) for pc, values in enumerate(program)],
+            "abort_after": what.abort_after.get(index),
+        }
+        for index, program in enumerate(what.programs)
+    ]
+    inputs = {
+        "unit": name,
+        "config": what.config,
+        "programs": programs,
+        "memory": what.memory,
+        "l1": what.l1,
+        "seed": what.seed,
+        "latency": what.latency,
+        "stall": what.stall,
+        "broken": what.broken,
+        "limit": what.limit,
+    }
+    return simulate(UNITS[what.opcode](what.config), f"gemel_{name}", "tb_dma", inputs)
+
+
+def golden(what: DmaRun) -> tuple[NDArray[np.uint8], NDArray[np.uint8], list[dict[str, int] | None]]:
+    """Memory, L1 and each program's fault record, by the golden model; a fault ends its program."""
+    memory, l1 = what.memory.copy(), what.l1.copy()
+    step = dma.load if what.opcode == Opcode.LOAD else dma.store
+    faults: list[dict[str, int] | None] = []
+    for program in what.programs:
+        faults.append(None)
+        for pc, values in enumerate(program):
+            try:
+                step(values, memory, l1)
+            except Fault as fault:
+                faults[-1] = {"code": int(fault.code), "pc": pc, "address": fault.address}
+                break
+    return memory, l1, faults

@@ -1,0 +1,88 @@
+"""Random DMA instructions for block tests."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gemel_golden.config import CHUNK, ChipConfig
+from gemel_golden.isa import Opcode
+from gemel_golden.l1 import chunk_addresses
+
+__all__ = ["MEMORY_BYTES", "chunks_of", "images", "random_values", "span"]
+
+MEMORY_BYTES = 1 << 16
+
+
+def images(rng: np.random.Generator, config: ChipConfig) -> dict[str, NDArray[np.uint8]]:
+    """Random contents of memory and L1."""
+    return {
+        "memory": rng.integers(0, 256, MEMORY_BYTES, dtype=np.uint8),
+        "l1": rng.integers(0, 256, config.l1_bytes, dtype=np.uint8),
+    }
+
+
+def span(values: dict[str, int]) -> tuple[int, int]:
+    """Least and greatest + 1 offset from `mem` that the rows touch."""
+    low = high = 0
+    for d in (1, 2, 3):
+        reach = (values[f"count{d}"] - 1) * values[f"stride{d}"]
+        low, high = low + min(0, reach), high + max(0, reach)
+    return low, high + values["bytes"]
+
+
+def chunks_of(values: dict[str, int]) -> NDArray[np.int64]:
+    """All chunk addresses of the instruction, shape (rows, columns)."""
+    rows = np.arange(values["count1"] * values["count2"] * values["count3"])[:, None]
+    columns = np.arange(-(-values["bytes"] // CHUNK))
+    return chunk_addresses(values["layout"], values["l1"] // CHUNK, values["pitch"], rows, columns)
+
+
+def random_values(rng: np.random.Generator, opcode: Opcode, config: ChipConfig) -> dict[str, int]:
+    """Fields of an instruction that stays inside memory and L1; any alignment, layout and dimensions.
+
+    LOAD gets negative and zero strides, short and absent rows; STORE's rows may overlap in memory.
+    """
+    while True:
+        values = _draw(rng, opcode)
+        low, high = span(values)
+        if high - low >= MEMORY_BYTES:
+            continue
+        values["mem"] = int(rng.integers(-low, MEMORY_BYTES - high + 1))
+        if rng.random() < 0.3:
+            values["mem"] = max(-low, values["mem"] & -64)
+        values["l1"] = 0
+        room = config.l1_bytes // CHUNK - 1 - int(chunks_of(values).max()) - 1
+        if room < 1:
+            continue
+        values["l1"] = CHUNK * int(rng.integers(room))
+        return values
+
+
+def _draw(rng: np.random.Generator, opcode: Opcode) -> dict[str, int]:
+    counts = [int(rng.integers(1, limit)) for limit in ((130, 2, 2), (12, 6, 3), (4, 4, 4), (2, 2, 2))[rng.integers(4)]]
+    if rng.random() < 0.5:
+        length = int(rng.integers(1, 131))
+    else:
+        length = int(rng.choice([32, 64, 96, 128, 1024, rng.integers(1, 5000)]))
+    while np.prod(counts) * length > 12000:
+        counts[int(np.argmax(counts))] = -(-max(counts) // 2)
+    columns = -(-length // CHUNK)
+    rows = int(np.prod(counts))
+    layout = int(rng.integers(2))
+    pitch = -(-rows // 2) + int(rng.integers(3)) if layout else columns + int(rng.integers(3))
+    values = {f"count{d}": count for d, count in enumerate(counts, 1)} | {"bytes": length, "layout": layout}
+    values["pitch"] = pitch
+    tight = rng.choice([length, -(-length // 64) * 64, length + int(rng.integers(100))])
+    reach = 1
+    for d, count in enumerate(counts, 1):
+        stride = int(tight) * reach
+        if opcode == Opcode.LOAD:
+            stride = int(rng.choice([stride, stride, -stride, 0, int(rng.integers(-300, 300))]))
+        elif rng.random() < 0.2:
+            stride = int(rng.integers(-100, 100))
+        values[f"stride{d}"] = stride
+        reach *= count
+    if opcode == Opcode.LOAD:
+        values["valid_bytes"] = int(rng.choice([1 << 16, length, rng.integers(0, length + 1)]))
+        values["valid1"] = int(rng.choice([(1 << 16) - 1, counts[0], rng.integers(0, counts[0] + 1)]))
+        values["fill"] = int(rng.integers(1 << 32))
+    return values
