@@ -1,6 +1,6 @@
 """Operand fetch: reads one operand of a MATMUL from L1, square by square."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -122,7 +122,7 @@ class OperandFetch(wiring.Component):
         arrival = data.View(data.StructLayout({"pair": 4, "swap": 1, "last": 1, "none": 1}), order.r_data)
         landed = Signal()
         m.d.comb += [
-            order.w_data.eq(Cat(pair + Mux(column, Const(8, unsigned(4)), 0), parity, square_done, outside)),
+            order.w_data.eq(Cat(pair[:3], pair[3] | column, parity, square_done, outside)),
             order.w_en.eq(step),
             landed.eq(order.r_rdy & (self.l1.valid | arrival.none)),
             order.r_en.eq(landed),
