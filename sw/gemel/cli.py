@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from gemel.commands import info, run
+from gemel.commands import bench, info, run, waves
 from gemel.commands.output import BUG, BUILD, DEVICE, USAGE
 
 __all__ = ["app", "main"]
@@ -22,7 +22,9 @@ app = typer.Typer(
     epilog="Exit codes: 0 fine, 1 a result isn't exact, 2 bad arguments, 3 the chip stopped or hangs, 4 no simulator.",
 )
 app.command()(info.info)
+app.command()(waves.waves)
 app.add_typer(run.app, name="run")
+app.add_typer(bench.app, name="bench")
 
 
 @app.callback()

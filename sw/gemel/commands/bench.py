@@ -1,0 +1,147 @@
+"""`gemel bench`: figures of a chip in cycles, of the simulator and the golden arithmetic in seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gemel.commands.output import NOT_EXACT, Backend, ChipName, Json, cells, emit, fail
+
+if TYPE_CHECKING:
+    from gemel.driver.device import Device
+
+app = typer.Typer(no_args_is_help=True, help="Measure a chip, its simulator or the golden arithmetic.")
+
+Side = Annotated[int, typer.Option(min=1)]
+Dtype = Annotated[str, typer.Option("--dtype", help="format of A and B: bf16, fp16, e4m3, e5m2 or int8")]
+OutDtype = Annotated[str, typer.Option("--out-dtype", help="format of D")]
+Latency = Annotated[int, typer.Option("--latency", help="cycles from an address to its first beat")]
+Bandwidth = Annotated[float, typer.Option("--bandwidth", help="bytes a cycle, each way")]
+Seed = Annotated[int, typer.Option("--seed", help="of the operands, and of the shapes")]
+
+
+@app.command()
+def matmul(
+    m: Side,
+    n: Side,
+    k: Side,
+    chip: ChipName = "inference",
+    dtype: Dtype = "e4m3",
+    b_dtype: Annotated[str | None, typer.Option("--b-dtype", help="format of B where it is another")] = None,
+    out_dtype: OutDtype = "bf16",
+    operands: Annotated[str, typer.Option("--operands", help="where A, B and D are: l1 or memory")] = "memory",
+    layout: Annotated[str, typer.Option("--layout", help="nt, nn, tn or tt: n as is, t transposed in memory")] = "nt",
+    latency: Latency = 100,
+    bandwidth: Bandwidth = 64,
+    backend: Backend = "rtl",
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Measure one matrix product D (m, n) = A (m, k) @ B (k, n)."""
+    from gemel.bench.matmul import from_l1, from_memory, product_of
+
+    if operands not in ("l1", "memory"):
+        raise ValueError(f"operands are in l1 or in memory, not in {operands!r}")
+    product = product_of(m, n, k, dtype, b_name=b_dtype, out=out_dtype, layout=layout, seed=seed)
+    with _open(chip, backend, latency, bandwidth) as device:
+        figures = from_l1(device, product) if operands == "l1" else from_memory(device, product, bandwidth=bandwidth)
+    place = "in L1" if operands == "l1" else f"from memory ({latency} cycles, {bandwidth:g} B/cycle)"
+    _finish(f"{dtype} {m} x {n} x {k} {place} on {chip} ({backend})", figures.as_dict(), json)
+
+
+@app.command()
+def shapes(
+    chip: ChipName = "inference",
+    count: Annotated[int, typer.Option("--count", help="products in the program")] = 200,
+    seed: Seed = 0,
+    dtype: Dtype = "e4m3",
+    out_dtype: OutDtype = "bf16",
+    largest: Annotated[int, typer.Option("--largest", min=1, help="greatest side of a shape")] = 130,
+    backend: Backend = "rtl",
+    json: Json = False,
+) -> None:
+    """Measure one program of many products of random shapes, operands in L1, results stored to memory meanwhile."""
+    from gemel.bench.shapes import run_shapes
+
+    with _open(chip, backend) as device:
+        figures = run_shapes(device, count=count, seed=seed, name=dtype, out_name=out_dtype, largest=largest)
+    _finish(f"{count} random shapes in {dtype} on {chip} ({backend})", figures, json)
+
+
+@app.command()
+def figures(chip: ChipName = "inference", json: Json = False) -> None:
+    """Measure the figures that the inference chip is held to, on the simulated hardware."""
+    from gemel.bench.figures import run_figures
+
+    with _open(chip, "rtl") as device:
+        rows = list(run_figures(device))
+    values = [vars(row) | {"met": row.met} for row in rows]
+
+    def render(screen: Any) -> None:
+        from rich.table import Table
+
+        table = Table(title=f"Figures of the {chip} chip", title_justify="left")
+        for column in ("figure", "cycles", "share", "least", "exact", "met"):
+            table.add_column(column, justify="left" if column in ("figure", "exact", "met") else "right")
+        for row in rows:
+            share = "-" if row.value is None else f"{row.value:.1%}"
+            words = ["[green]yes[/]" if truth else "[red]no[/]" for truth in (row.exact, row.met)]
+            table.add_row(row.name, f"{row.cycles or 0:,}", share, f"{row.least:.0%}", *words)
+        screen.print(table)
+
+    emit({"chip": chip, "figures": values}, json, render)
+    missed = [row.name for row in rows if not row.met]
+    if missed:
+        raise fail(f"{len(missed)} of {len(rows)} figures are missed: {'; '.join(missed)}", NOT_EXACT)
+
+
+@app.command()
+def simulation(
+    chip: ChipName = "inference",
+    size: Annotated[int, typer.Option("--size", min=1, help="m, n and k")] = 512,
+    dtype: Dtype = "e4m3",
+    backend: Backend = "rtl",
+    json: Json = False,
+) -> None:
+    """Measure how fast the simulator is on this host, beside the golden arithmetic."""
+    from gemel.bench.simulation import simulation_speed
+
+    with _open(chip, backend) as device:
+        values = simulation_speed(device, size=size, name=dtype)
+    _finish(f"{dtype} {size} x {size} x {size} on {chip} ({backend}), host speed", values, json)
+
+
+@app.command()
+def golden(size: Annotated[int, typer.Option("--size", min=1, help="m, n and k")] = 512, json: Json = False) -> None:
+    """Measure the golden dot product in GMAC/s, by operand format."""
+    from gemel.bench.simulation import golden_speed
+
+    values = golden_speed(size=size)
+    _finish(f"Golden {size} x {size} x {size}, GMAC/s", values, json)
+
+
+def _open(chip: str, backend: str, latency: int = 100, bandwidth: float = 64) -> Device:
+    import gemel
+
+    return gemel.open(chip, backend, latency=latency, bandwidth=bandwidth)
+
+
+def _finish(title: str, values: Mapping[str, Any], as_json: bool) -> None:
+    """Print, and end with the exit code of a result that isn't exact."""
+
+    def render(screen: Any) -> None:
+        from rich.table import Table
+
+        screen.print(title)
+        table = Table(show_header=False)
+        table.add_column()
+        table.add_column(justify="right")
+        for row in cells(values):
+            table.add_row(*row)
+        screen.print(table)
+
+    emit(values, as_json, render)
+    if not values.get("exact", True):
+        raise fail("the result differs from the golden model's", NOT_EXACT)
