@@ -11,8 +11,8 @@ from gemel.dtypes import dtype, from_codes, to_codes
 from gemel_golden.formats import Format, pack4, unpack4
 
 if TYPE_CHECKING:
+    from gemel.driver.buffer import Buffer
     from gemel.driver.device import Device
-    from gemel.driver.memory import Buffer
 
 __all__ = ["Tensor", "empty", "tensor"]
 

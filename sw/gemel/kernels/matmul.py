@@ -59,9 +59,9 @@ def matmul(
     d = empty(device, (m, n), fmt) if out is None else out
     if m == 0 or n == 0:
         return d
-    vector = _column_vector(a, "scale", None if np.ndim(_peek(scale)) == 0 else scale, n)
+    scalar = scale is not None and not isinstance(scale, Tensor) and np.ndim(scale) == 0
+    vector = None if scalar else _column_vector(a, "scale", scale, n)
     biases = _column_vector(a, "bias", bias, n)
-    scalar = vector is None and scale is not None
     bits = int(np.asarray(scale, np.float32).view(np.uint32)) if scalar else 0
     a_operand, b_operand = _Stored.of("a", a, m, k), _Stored.of("b", b.T, n, k)
     spec = MatmulSpec(
@@ -154,10 +154,6 @@ def _check_matrix(name: str, x: Tensor | None, shape: tuple[int, int], fmt: Form
         raise ValueError(f"{name} is {x.dtype} {x.shape}; this product takes {fmt.name} {shape}")
     if shape[1] > 1 and x.strides[1] * 8 not in (fmt.bits, 0):
         raise ValueError(f"{name} has strides {x.strides} bytes; its rows must be contiguous")
-
-
-def _peek(x: Tensor | ArrayLike | None) -> object:
-    return np.zeros(x.shape, np.uint8) if isinstance(x, Tensor) else x
 
 
 def _column_vector(a: Tensor, name: str, x: Tensor | ArrayLike | None, n: int) -> Tensor | None:

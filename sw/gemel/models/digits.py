@@ -26,7 +26,7 @@ FORMATS = ("int8", "e4m3")
 """Formats of weights and activations that the demo runs."""
 SIZES = (64, 64, 32, 10)
 TEST_IMAGES = 360
-PIXEL_LEVELS = 16
+PIXEL_LEVELS = np.float32(16)
 """Pixels are 0..16, whole numbers that both formats hold exactly."""
 
 
@@ -100,7 +100,7 @@ class NetworkRun:
 
 def quantised_network(layers: Sequence[Dense], digits: Digits, fmt: str) -> list[QuantisedDense]:
     """The trained network in one format, calibrated on the training images."""
-    return quantise(layers, digits.train_images / PIXEL_LEVELS, fmt, input_scale=1 / PIXEL_LEVELS)
+    return quantise(layers, digits.train_images / PIXEL_LEVELS, fmt, input_scale=1 / float(PIXEL_LEVELS))
 
 
 def float_accuracy(layers: Sequence[Dense], digits: Digits) -> float:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = ["Dense", "forward", "train"]
 
-FloatArray = NDArray[np.float32]
+FloatArray = NDArray[np.floating[Any]]
 BATCH = 60
 """Small enough that NumPy's BLAS stays on one thread: its threads wait for each other on a busy machine."""
 
@@ -56,7 +57,8 @@ def train(
         if batch == 0:
             order = rng.permutation(len(x))
         chosen = order[batch * BATCH :][:BATCH]
-        noisy = x[chosen] + np.float32(0.1) * rng.standard_normal((BATCH, sizes[0]), np.float32)
+        noise = rng.standard_normal((BATCH, sizes[0]), np.float32)
+        noisy = x[chosen] + np.float32(0.1) * noise
         slope = rate * (1 - step / steps)
         gradients = _gradients(_layers(parameters), noisy, wanted[chosen])
         for p, g, (mean, square) in zip(parameters, gradients, moments, strict=True):
