@@ -1,0 +1,145 @@
+"""Cases of `gemel.matmul` for every back end: random shapes, formats, views and epilogues, judged by golden."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gemel_golden.dot import block_matmul
+from gemel_golden.epilogue import epilogue
+from gemel_golden.formats import FORMATS, OPERANDS, Format, by_name
+from gemel_golden.isa import OPERAND_FORMATS, OUTPUT_FORMATS
+from gemel_verif.stimulus import KINDS, operands
+
+__all__ = ["NAMES", "OUTPUTS", "Case", "random_case", "run"]
+
+NAMES = tuple(name for name in OPERANDS if by_name(name).code in OPERAND_FORMATS)
+"""Formats that MATMUL multiplies."""
+OUTPUTS = tuple(f.name for f in FORMATS.values() if f.code in OUTPUT_FORMATS)
+"""Formats that MATMUL writes."""
+GUARD = 0xA5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One product D (m, n) = A (m, k) @ B (k, n) and where its operands lie.
+
+    `a_transposed`, `b_transposed`: memory has the transposed matrix. `a_margin`, `b_margin`, `out_margin`: rows and
+    columns of a larger matrix before and behind the operand, so that it begins at any byte; out_margin ``None`` lets
+    matmul allocate. `scale`: "none", "scalar" or "column". `kind`: of the operands' data.
+    """
+
+    m: int
+    n: int
+    k: int
+    a: str
+    b: str
+    out: str
+    a_transposed: bool = False
+    b_transposed: bool = False
+    a_margin: tuple[int, int] = (0, 0)
+    b_margin: tuple[int, int] = (0, 0)
+    out_margin: tuple[int, int] | None = None
+    scale: str = "none"
+    bias: bool = False
+    relu: bool = False
+    c: bool = False
+    saturate: bool | None = None
+    kind: str = "normal"
+
+
+def random_case(rng: np.random.Generator, a: str, b: str, out: str, largest: int = 130) -> Case:
+    """A case with these formats, sides 1..`largest` and anything else."""
+    m, n, k = (int(side) for side in rng.integers(1, largest + 1, 3))
+    margins = [(int(rng.integers(0, 3)), int(rng.integers(0, 40))) for _ in range(3)]
+    four = by_name(out).bits == 4
+    if four:
+        margins[2] = (margins[2][0], margins[2][1] // 2 * 2)
+        n += n % 2
+    return Case(
+        m=m,
+        n=n,
+        k=k,
+        a=a,
+        b=b,
+        out=out,
+        a_transposed=bool(rng.integers(2)),
+        b_transposed=bool(rng.integers(2)),
+        a_margin=margins[0],
+        b_margin=margins[1],
+        out_margin=margins[2] if rng.integers(2) else None,
+        scale=str(rng.choice(["none", "scalar", "column"])),
+        bias=bool(rng.integers(2)),
+        relu=bool(rng.integers(2)),
+        c=bool(rng.integers(2)),
+        saturate=[None, True, False][int(rng.integers(3))],
+        kind=str(rng.choice(KINDS)),
+    )
+
+
+def run(gemel: ModuleType, device: Any, case: Case, rng: np.random.Generator) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Do the case on `device` with the package `gemel`; what it left and what golden says, both with the margins."""
+    a_fmt, b_fmt, out = by_name(case.a), by_name(case.b), by_name(case.out)
+    a = operands(rng, a_fmt, (case.m, case.k), case.kind)
+    b = operands(rng, b_fmt, (case.n, case.k), case.kind).T
+    integer = a_fmt.is_int and b_fmt.is_int
+    vector = _vector(rng, case.n)
+    scale = {"none": None, "scalar": vector[0] if case.n else np.float32(0.5), "column": vector}[case.scale]
+    bias = _vector(rng, case.n) if case.bias else None
+    start = by_name("int32" if integer else "fp32")
+    c = operands(rng, start, (case.m, case.n), "normal" if not integer else "uniform_codes") if case.c else None
+
+    target, view = None, None
+    if case.out_margin is not None:
+        rows, columns = case.out_margin
+        target = gemel.empty(device, (case.m + 2 * rows, case.n + 2 * columns), out)
+        target.write_codes(np.full(target.shape, GUARD & ((1 << out.bits) - 1), out.storage))
+        view = target[rows : rows + case.m, columns : columns + case.n]
+    product = gemel.matmul(
+        _place(gemel, device, a, a_fmt, case.a_transposed, case.a_margin),
+        _place(gemel, device, b, b_fmt, case.b_transposed, case.b_margin),
+        out_dtype=out,
+        bias=bias,
+        scale=scale,
+        activation="relu" if case.relu else None,
+        c=None if c is None else _place(gemel, device, c, start, False, (0, 0)),
+        saturate=case.saturate,
+        out=view,
+    )
+    sums, _ = block_matmul(a, a_fmt, b, b_fmt, c)
+    codes, _ = epilogue(
+        sums,
+        integer,
+        out,
+        scale=scale,
+        bias=bias,
+        relu=case.relu,
+        saturate=out.saturates if case.saturate is None else case.saturate,
+    )
+    if target is None:
+        return product.codes(), codes
+    expected = np.full(target.shape, GUARD & ((1 << out.bits) - 1), out.storage)
+    rows, columns = case.out_margin or (0, 0)
+    expected[rows : rows + case.m, columns : columns + case.n] = codes
+    return target.codes(), expected
+
+
+def _vector(rng: np.random.Generator, n: int) -> NDArray[np.float32]:
+    return (rng.standard_normal(n) * np.exp2(rng.integers(-6, 3, n))).astype(np.float32)
+
+
+def _place(
+    gemel: ModuleType, device: Any, codes: NDArray[Any], fmt: Format, transposed: bool, margin: tuple[int, int]
+) -> Any:
+    """A view of a larger matrix on the device that holds `codes`, the rest of it random."""
+    stored = codes.T if transposed else codes
+    rows, columns = margin
+    whole = np.pad(stored, ((rows, rows), (columns, columns)), constant_values=fmt.largest + 1)
+    parent = gemel.empty(device, whole.shape, fmt)
+    parent.write_codes(whole)
+    view = parent[rows : rows + stored.shape[0], columns : columns + stored.shape[1]]
+    return view.T if transposed else view
