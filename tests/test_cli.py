@@ -1,0 +1,164 @@
+"""The command `gemel`: output for people and machines, exit codes, errors as one sentence."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from gemel import cli
+from gemel.bench import matmul as bench
+from gemel.driver.faults import DeviceTimeout
+from gemel.sim.build import BuildError
+
+PROGRAM = str(Path(sys.executable).with_name("gemel"))
+
+
+@pytest.fixture
+def gemel(monkeypatch, capsys):
+    """Run the command in this process: exit code, standard output, standard error."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["gemel", *arguments])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        code = end.value.code
+        assert code is None or isinstance(code, int)
+        output = capsys.readouterr()
+        return code or 0, output.out, output.err
+
+    return run
+
+
+PRODUCT = ("bench", "matmul", "--m", "33", "--n", "40", "--k", "70", "--backend", "golden", "--chip", "nano")
+
+
+def test_help_is_quick():
+    assert "bench" in subprocess.run([PROGRAM, "--help"], capture_output=True, text=True, check=True).stdout
+    modules = "import sys, gemel.cli; print([m for m in ('numpy', 'amaranth', 'matplotlib') if m in sys.modules])"
+    assert subprocess.check_output([sys.executable, "-c", modules], text=True) == "[]\n"
+
+
+def test_info_tells_chips_and_tools(gemel):
+    code, out, _ = gemel("info", "--json")
+    values = json.loads(out)
+    assert code == 0
+    assert {chip["name"]: chip["macs_8bit"] for chip in values["chips"]}["inference"] == 1024
+    assert "golden" in values["backends"]
+    assert values["tools"]["numpy"]
+    code, out, _ = gemel("info")
+    assert (code, "inference" in out, "Cache" in out) == (0, True, True)
+
+
+@pytest.mark.parametrize("operands", ["l1", "memory"])
+@pytest.mark.parametrize("layout", bench.LAYOUTS)
+@pytest.mark.parametrize("dtype", ["e4m3", "bf16"])
+def test_bench_matmul(gemel, operands, layout, dtype):
+    code, out, err = gemel(*PRODUCT, "--operands", operands, "--layout", layout, "--dtype", dtype, "--json")
+    values = json.loads(out)
+    assert (code, err) == (0, "")
+    assert values["exact"] is True
+    assert (values["macs"], values["peak_macs_per_cycle"]) == (33 * 40 * 70, 64 if dtype == "bf16" else 128)
+    assert {"cycles", "utilisation", "seconds", "mmac_per_second"} <= set(values)
+
+
+def test_bench_for_people(gemel):
+    code, out, _ = gemel(*PRODUCT)
+    assert (code, "peak macs per cycle" in out, "92,400" in out) == (0, True, True)
+
+
+def test_bench_shapes(gemel):
+    options = ("--backend", "golden", "--chip", "nano", "--count", "12", "--largest", "40", "--json")
+    code, out, _ = gemel("bench", "shapes", *options)
+    values = json.loads(out)
+    assert (code, values["exact"], values["count"]) == (0, True, 12)
+
+
+def test_bench_of_host_speed(gemel):
+    code, out, _ = gemel("bench", "golden", "--size", "64", "--json")
+    assert code == 0
+    assert set(json.loads(out)) == {"bf16", "fp16", "e4m3", "e5m2", "int8"}
+    code, out, _ = gemel("bench", "simulation", "--size", "48", "--backend", "golden", "--chip", "nano", "--json")
+    assert code == 0
+    assert json.loads(out)["golden_mmac_per_second"] > 0
+
+
+def test_an_inexact_result_is_exit_code_1(gemel, monkeypatch):
+    exact = bench.matmul_reference
+
+    def other(*arguments, **options):
+        codes, flags = exact(*arguments, **options)
+        codes[0, 0] ^= 1
+        return codes, flags
+
+    monkeypatch.setattr(bench, "matmul_reference", other)
+    code, out, err = gemel(*PRODUCT, "--json")
+    assert (code, json.loads(out)["exact"]) == (1, False)
+    assert err == "gemel: the result differs from the golden model's\n"
+
+
+WRONG = {
+    "chip": (("run", "digits", "--chip", "giga"), "gemel: no chip 'giga'; there are nano, inference, training"),
+    "backend": (("run", "digits", "--backend", "fpga"), "gemel: no back end 'fpga'; there are rtl, golden"),
+    "dtype": ((*PRODUCT, "--dtype", "fp7"), "gemel: unknown dtype 'fp7'; there are fp32,"),
+    "operand dtype": ((*PRODUCT, "--dtype", "fp32"), "gemel: a is fp32; the tensor core multiplies"),
+    "operands": ((*PRODUCT, "--operands", "disk"), "gemel: operands are in l1 or in memory, not in 'disk'"),
+    "layout": ((*PRODUCT, "--layout", "xy"), "gemel: no layout 'xy'; there are nt, nn, tn, tt"),
+    "L1": (
+        (*PRODUCT, "--operands", "l1", "--k", "9000"),
+        "bytes don't fit into the 65,536 bytes of L1 of the nano chip",
+    ),
+    "count": (
+        ("bench", "shapes", "--count", "0", "--backend", "golden"),
+        "gemel: a benchmark of shapes needs at least 1",
+    ),
+    "waves": (("waves", "absent.vcd"), "gemel: no waves at absent.vcd"),
+    "option": (("bench", "matmul", "--m", "3"), "Missing option '--n'"),
+    "side": ((*PRODUCT, "--m", "0"), "'--m'"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_bad_arguments_are_exit_code_2_and_a_sentence(gemel, name):
+    arguments, sentence = WRONG[name]
+    code, out, err = gemel(*arguments)
+    assert (code, out) == (2, "")
+    assert sentence in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(DeviceTimeout("the chip hangs"), 3), (BuildError("g++ ended"), 4), (KeyError("a mistake"), 70)],
+)
+def test_exit_codes_of_failures(gemel, monkeypatch, error, code):
+    def failing(*arguments, **options):
+        raise error
+
+    monkeypatch.setattr(bench, "from_memory", failing)
+    found, _, err = gemel(*PRODUCT)
+    assert found == code
+    assert err.endswith(f"gemel: {error}\n")
+    assert ("Traceback" in err) == (code == 70)
+    found, _, err = gemel(*PRODUCT, "--traceback")
+    assert (found, "Traceback" in err) == (code, True)
+
+
+def test_run_digits_prints_tables_and_draws(gemel, tmp_path):
+    begun = time.monotonic()
+    code, out, err = gemel("run", "digits", "--backend", "golden", "--out", str(tmp_path))
+    assert code == 0
+    assert "Every byte of every layer equals" in out
+    assert "training" in err
+    assert (tmp_path / "digits.png").stat().st_size > 10_000
+    assert time.monotonic() - begun < 120
+
+
+def test_run_digits_for_machines(gemel, tmp_path):
+    code, out, err = gemel("run", "digits", "--backend", "golden", "--chip", "nano", "--out", str(tmp_path), "--json")
+    values = json.loads(out)
+    assert (code, err, values["exact"]) == (0, "", True)
+    assert [len(network["layers"]) for network in values["networks"]] == [3, 3]
+    assert values["files"] == [str(tmp_path / "digits.png")]
