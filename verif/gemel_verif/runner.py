@@ -3,9 +3,11 @@
 import fcntl
 import os
 import pickle
+import re
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from contextlib import suppress
 from hashlib import sha256
 from importlib.util import find_spec
@@ -81,7 +83,8 @@ def _export_and_build(component: wiring.Component, name: str) -> Path:
     ports = [port.name for port in flat_ports(component)]
     texts = {file_name(module): text for module, text in export(component, name).items()}
     public = [f'public_flat_rw -module "{name}" -var "{port}"' for port in ("clk", "rst", *ports)]
-    texts["public.vlt"] = "\n".join(["`verilator_config", *public, ""])
+    kept = [f'no_inline -module "{module}"' for module in _repeated(texts)]
+    texts["public.vlt"] = "\n".join(["`verilator_config", *public, *kept, ""])
     key = sha256(repr(sorted(texts.items())).encode()).hexdigest()[:20]
     directory = BUILDS / f"{name}-{key}"
     directory.mkdir(parents=True, exist_ok=True)
@@ -93,6 +96,12 @@ def _export_and_build(component: wiring.Component, name: str) -> Path:
             _compile(directory, name, [file for file in texts])
             (directory / "done").touch()
     return directory
+
+
+def _repeated(texts: dict[str, str]) -> list[str]:
+    """Modules with several instances: compiled once each, they build in a fraction of the time."""
+    uses = Counter(re.findall(r"^  (\w+) \S+ \($", "".join(texts.values()), re.MULTILINE))
+    return sorted(module for module, count in uses.items() if count > 1)
 
 
 def _compile(directory: Path, name: str, files: list[str]) -> None:
