@@ -63,7 +63,7 @@ def _draw(rng: np.random.Generator, opcode: Opcode) -> dict[str, int]:
         length = int(rng.integers(1, 131))
     else:
         length = int(rng.choice([32, 64, 96, 128, 1024, rng.integers(1, 5000)]))
-    while np.prod(counts) * length > 12000:
+    while np.prod(counts) * length > 8000:
         counts[int(np.argmax(counts))] = -(-max(counts) // 2)
     columns = -(-length // CHUNK)
     rows = int(np.prod(counts))

@@ -9,10 +9,11 @@ from gemel_golden.config import ChipConfig
 from gemel_rtl.interfaces import axi_read, axi_write
 from gemel_rtl.noc.slice import Slice
 
-__all__ = ["ReadArbiter", "WriteArbiter"]
+__all__ = ["ReadArbiter", "WriteArbiter", "check_managers"]
 
 
-def _check(n: int, id_bits: int) -> None:
+def check_managers(n: int, id_bits: int) -> None:
+    """Raise ValueError unless `n` port numbers fit into an ID."""
     if not 1 <= n <= 1 << id_bits:
         raise ValueError(f"{n} managers don't fit into {id_bits} bits of ID")
 
@@ -58,7 +59,7 @@ class ReadArbiter(wiring.Component):
     """
 
     def __init__(self, config: ChipConfig, n: int, *, id_bits: int = 2):
-        _check(n, id_bits)
+        check_managers(n, id_bits)
         self.n = n
         port = axi_read(config, id_bits)
         super().__init__({"i": In(port).array(n), "o": Out(port)})
@@ -90,15 +91,16 @@ class ReadArbiter(wiring.Component):
 class WriteArbiter(wiring.Component):
     """`n` managers share one write port: AW in turn, W in the order of AW, B routed by ID. B's ID to managers is zero.
 
-    One address and one beat a cycle, each a cycle later than without arbiter; no combinational path joins the managers'
-    side and the bus. A manager whose address was taken holds W until it has sent its beats.
+    W comes to the bus when its AW has, not before, and doesn't wait for that AW to be taken. One address and one beat
+    a cycle, each a cycle or two later than without arbiter; no combinational path joins the managers' side and the bus.
+    A manager whose address was taken holds W until it has sent its beats.
 
     Parameters: config, n (managers), id_bits (of all ports; port number = ID on the bus).
     Members: `i` (array of n manager-side ports), `o` (the bus).
     """
 
     def __init__(self, config: ChipConfig, n: int, *, id_bits: int = 2):
-        _check(n, id_bits)
+        check_managers(n, id_bits)
         self.n = n
         self.depth = config.outstanding
         port = axi_write(config, id_bits)
@@ -109,17 +111,24 @@ class WriteArbiter(wiring.Component):
         m.submodules.aw = aw = Slice(self.o.aw.payload.shape())
         m.submodules.w = w = Slice(self.o.w.payload.shape())
         m.submodules.b = b = Slice(self.o.b.payload.shape())
-        wiring.connect(m, aw.o, wiring.flipped(self.o.aw))
         wiring.connect(m, w.o, wiring.flipped(self.o.w))
         wiring.connect(m, wiring.flipped(self.o.b), b.i)
         m.submodules.order = order = fifo.SyncFIFO(width=max(1, ceil_log2(self.n)), depth=self.depth)
 
         turn = _Turn(m, [port.aw.valid for port in self.i], "aw")
-        _manager_side(m, [port.aw for port in self.i], turn.chosen, aw.i, order.w_rdy)
-        m.d.comb += order.w_data.eq(turn.chosen)
+        _manager_side(m, [port.aw for port in self.i], turn.chosen, aw.i, Value.cast(1))
         with m.If(aw.i.valid & aw.i.ready):
-            m.d.comb += order.w_en.eq(1)
             m.d.sync += turn.last.eq(turn.chosen)
+
+        noted = Signal()  # the address on the bus has its place in `order`
+        m.d.comb += [
+            order.w_data.eq(aw.o.payload.id),
+            order.w_en.eq(aw.o.valid & ~noted),
+            self.o.aw.payload.eq(aw.o.payload),
+            self.o.aw.valid.eq(aw.o.valid & (noted | order.w_rdy)),
+            aw.o.ready.eq(self.o.aw.ready & (noted | order.w_rdy)),
+        ]
+        m.d.sync += noted.eq(self.o.aw.valid & ~self.o.aw.ready)
 
         with m.If(order.r_rdy), m.Switch(order.r_data):
             for p, port in enumerate(self.i):
