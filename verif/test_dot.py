@@ -1,0 +1,91 @@
+"""Dot units behind their decoders against golden: every pair of operand formats, every kind of data."""
+
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+from gemel_golden import fp32
+from gemel_golden.dot import block_elements, block_matmul
+from gemel_golden.formats import FORMATS, by_name, decode
+from gemel_rtl.numeric.dot import DotUnit
+from gemel_verif.numeric_benches import DotGrid
+from gemel_verif.runner import simulate
+from gemel_verif.stimulus import KINDS, operands
+from numpy.typing import NDArray
+
+OPERANDS = ("bf16", "fp16", "e4m3", "e5m2", "int8")
+SIDE = 2
+BLOCKS = 32
+"""Blocks of each operand in a case; all their pairs are computed."""
+
+
+def _blocks(rng: np.random.Generator, codes: NDArray[Any], half: int) -> list[int]:
+    """Rows of codes as blocks of 32 bytes, elements in the half asked for, everything else random."""
+    data = rng.integers(0, 256, (len(codes), 32), np.uint8)
+    content = np.ascontiguousarray(codes).view(np.uint8)
+    data[:, 16 * half : 16 * half + content.shape[1]] = content
+    return [int.from_bytes(row.tobytes(), "little") for row in data]
+
+
+def _case(rng: np.random.Generator, fmt_a: str, fmt_b: str, kinds: tuple[str, str]) -> dict[str, Any]:
+    """All pairs of random blocks of two formats: golden's results, and the ports' values cycle by cycle."""
+    width = block_elements(fmt_a, fmt_b)
+    lanes = width if rng.random() < 0.6 else int(rng.integers(0, width + 1))
+    wide = width == 16
+    sides, ports = [], {}
+    for side, name, kind in zip("ab", (fmt_a, fmt_b), kinds, strict=True):
+        fmt = by_name(name)
+        codes = operands(rng, fmt, (BLOCKS, width), kind)
+        half = int(wide and fmt.bits == 8 and rng.integers(0, 2))
+        blocks = _blocks(rng, codes[:, :lanes], half)
+        groups = [sum(block << 256 * i for i, block in enumerate(blocks[at : at + SIDE])) for at in range(0, BLOCKS, SIDE)]
+        sides.append(codes[:, :lanes])
+        ports |= {side: groups, f"fmt_{side}": fmt.code, f"half_{side}": half}
+    expected = block_matmul(sides[0], fmt_a, sides[1].T, fmt_b)[0]
+    steps = list(product(range(BLOCKS // SIDE), repeat=2))
+    constants = {key: [ports[key]] * len(steps) for key in ("fmt_a", "fmt_b", "half_a", "half_b")}
+    constants |= {"wide": [int(wide)] * len(steps), "lanes": [lanes] * len(steps)}
+    constants["integer"] = [int(FORMATS[fmt_a].is_int and FORMATS[fmt_b].is_int)] * len(steps)
+    return {
+        "ports": {"a": [ports["a"][i] for i, _ in steps], "b": [ports["b"][j] for _, j in steps], **constants},
+        "expected": np.asarray(expected).view(np.uint32).reshape(BLOCKS // SIDE, SIDE, BLOCKS // SIDE, SIDE),
+        "codes": sides,
+    }
+
+
+@pytest.mark.parametrize("fmt_b", OPERANDS)
+@pytest.mark.parametrize("fmt_a", OPERANDS)
+def test_dot(rng: np.random.Generator, fmt_a: str, fmt_b: str) -> None:
+    mixed = [(str(a), str(b)) for a, b in rng.choice(KINDS, (4, 2))]
+    kinds = [*((kind, kind) for kind in KINDS), *mixed]
+    cases = [_case(rng, fmt_a, fmt_b, pair) for pair in kinds]
+    ports = {name: [v for case in cases for v in case["ports"][name]] for name in cases[0]["ports"]}
+    grid = DotGrid(rows=SIDE, cols=SIDE)
+    inputs = {"ports": ports, "outputs": ("o", "overflow"), "latency": 1 + DotUnit.latency}
+    results = simulate(grid, "dot_grid", "tb_stream", inputs)
+    words = b"".join(value.to_bytes(4 * SIDE * SIDE, "little") for value in results["o"])
+    shape = (len(cases), BLOCKS // SIDE, BLOCKS // SIDE, SIDE, SIDE)
+    got = np.frombuffer(words, np.uint32).reshape(shape).transpose(0, 1, 3, 2, 4)
+    overflow = np.array([[value >> at & 1 for at in range(SIDE * SIDE)] for value in results["overflow"]])
+    overflow = overflow.reshape(shape).transpose(0, 1, 3, 2, 4)
+    for number, (kind, case) in enumerate(zip(kinds, cases, strict=True)):
+        expected = case["expected"]
+        wrong = np.argwhere(got[number] != expected)
+        if wrong.size:
+            i, r, j, c = wrong[0]
+            a, b = case["codes"][0][i * SIDE + r], case["codes"][1][j * SIDE + c]
+            hexadecimal = [" ".join(f"{int(code):x}" for code in codes) for codes in (a, b)]
+            raise AssertionError(
+                f"{fmt_a} x {fmt_b}, {kind}: {len(wrong)} of {expected.size} results differ; the first has\n"
+                f"a = {hexadecimal[0]}\nb = {hexadecimal[1]}\n"
+                f"expected {int(expected[i, r, j, c]):#010x}, got {int(got[number][i, r, j, c]):#010x}"
+            )
+        if not inputs["ports"]["integer"][0]:
+            finite = [
+                np.isfinite(np.asarray(decode(codes, fmt), np.float64)).all(axis=1)
+                for codes, fmt in zip(case["codes"], (fmt_a, fmt_b), strict=True)
+            ]
+            pairs = np.outer(*finite).reshape(expected.shape)
+            np.testing.assert_array_equal(overflow[number], pairs & fp32.is_inf(expected))
+
