@@ -48,7 +48,7 @@ PROFILES = {
 """Profiles by name: for unit tests, and for model runs."""
 
 VERILATOR_FLAGS = (
-    *("--cc", "--exe", "--prefix", "Vchip", "--no-timing", "--noassert", "-O3"),
+    *("--cc", "--exe", "--prefix", "Vchip", "--no-timing", "--noassert", "-O3", "-fno-dfg"),
     *("-Wno-fatal", "-Wno-lint", "-Wno-style"),
     *("--x-assign", "fast", "--x-initial", "fast", "--output-split", "20000", "--output-split-cfuncs", "2000"),
 )
@@ -118,14 +118,26 @@ def _key(verilog: Verilog, flags: Flags, compiler: str) -> str:
     return sha.hexdigest()[:32]
 
 
+def _control(verilog: Verilog) -> str:
+    """Verilator's control file: the code of a repeated module is written once, for all its instances.
+
+    Instances share their functions only where these are equal to the letter: the optimiser of data-flow graphs is off,
+    since it numbers its temporaries by instance, and inputs are public, or every instance would read its parent's
+    signals.
+    """
+    lines = ["`verilator_config"]
+    for module, inputs in verilog.repeated.items():
+        lines.append(f'no_inline -module "{module}"')
+        lines += [f'public_flat_rd -module "{module}" -var "{name}"' for name in inputs]
+    return "".join(f"{line}\n" for line in lines)
+
+
 def _build(verilog: Verilog, flags: Flags, compiler: str, directory: Path, progress: BuildProgress) -> None:
     root = _verilator_root()
     work = directory / "obj"
     work.mkdir()
     control = work / "control.vlt"
-    control.write_text(
-        "`verilator_config\n" + "".join(f'no_inline -module "{module}"\n' for module in verilog.repeated)
-    )
+    control.write_text(_control(verilog))
     (work / "units.h").write_text(f"#define GEMEL_UNITS(X) {flags.units}\n")
     progress.step("verilating")
     command = [str(root / "bin" / "verilator_bin"), *flags.verilator, "--top-module", verilog.top, "--Mdir", str(work)]

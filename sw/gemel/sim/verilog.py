@@ -10,27 +10,32 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gemel.sim import cache
 from gemel_golden.config import ChipConfig
 from gemel_golden.isa import Unit
 
+WORTH = 40_000
+CLOCKS = ("clk", "rst")
 SOURCES = ("gemel_golden", "gemel_rtl")
 MODULE = re.compile(r"^module (\S+?)\s*\((.*?)^endmodule", re.DOTALL | re.MULTILINE)
+INPUT = re.compile(r"^  input (?:\[[^]]*\] )?\\?(\w+) ?;", re.MULTILINE)
 INSTANCE = re.compile(r"^\s+(\w+) \S+\s+\($", re.MULTILINE)
 TRACE_PORT = re.compile(r"\btrace_(\w+)_start\b")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verilog:
-    """Elaborated Verilog: its files, the top module, the units that the top traces and the modules used many times."""
+    """Elaborated Verilog: its files, the top module and the units that the top traces."""
 
     files: tuple[Path, ...]
     digest: str
     """SHA-256 of names and contents."""
     top: str
     units: tuple[str, ...]
-    repeated: tuple[str, ...]
+    repeated: dict[str, list[str]]
+    """Large modules used more than once, which the simulator keeps as functions, with their input ports."""
 
 
 def elaborate(config: ChipConfig) -> Verilog:
@@ -42,7 +47,7 @@ def elaborate(config: ChipConfig) -> Verilog:
         digest=facts["digest"],
         top=facts["top"],
         units=tuple(facts["units"]),
-        repeated=tuple(facts["repeated"]),
+        repeated=facts["repeated"],
     )
 
 
@@ -74,21 +79,29 @@ def _generate(config: ChipConfig, directory: Path) -> None:
     (directory / "facts.json").write_text(json.dumps(facts))
 
 
-def describe(text: str, top: str) -> dict[str, list[str]]:
-    """Of the Verilog below `top`: the units that it traces, and the modules used four times or more."""
+def describe(text: str, top: str) -> dict[str, Any]:
+    """Of the Verilog below `top`: the units that it traces, and large modules used more than once with their inputs.
+
+    Of modules that contain each other only the outermost are named; large is `WORTH` characters in all copies but one.
+    """
     modules = {match[1]: match[2] for match in MODULE.finditer(text)}
     children = {
         name: Counter(child for child in INSTANCE.findall(body) if child in modules) for name, body in modules.items()
     }
+    order = _from_the_top(children, top)
+    size: dict[str, int] = {}
+    for name in reversed(order):
+        size[name] = len(modules[name]) + sum(count * size[child] for child, count in children[name].items())
     total: Counter[str] = Counter({top: 1})
-    for name in _from_the_top(children, top):
+    repeated: dict[str, list[str]] = {}
+    for name in order:
+        if (total[name] - 1) * size[name] >= WORTH:
+            repeated[name] = [port for port in INPUT.findall(modules[name]) if port not in CLOCKS]
+            continue
         for child, count in children[name].items():
             total[child] += count * total[name]
     units = {unit for unit in TRACE_PORT.findall(modules[top]) if unit.upper() in Unit.__members__}
-    return {
-        "units": sorted(units, key=lambda unit: Unit[unit.upper()]),
-        "repeated": sorted(name for name, count in total.items() if count >= 4),
-    }
+    return {"units": sorted(units, key=lambda unit: Unit[unit.upper()]), "repeated": repeated}
 
 
 def _from_the_top(children: dict[str, Counter[str]], top: str) -> list[str]:
