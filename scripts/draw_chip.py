@@ -106,8 +106,8 @@ def main() -> None:
     output = parser.parse_args().output
     matplotlib.rcParams["svg.hashsalt"] = "gemel"
     output.parent.mkdir(parents=True, exist_ok=True)
-    dated = {"metadata": {"Date": None}} if output.suffix == ".svg" else {}
-    draw(config("inference")).savefig(output, dpi=130, **dated)
+    metadata = {"Date": None} if output.suffix == ".svg" else None
+    draw(config("inference")).savefig(output, dpi=130, metadata=metadata)
 
 
 if __name__ == "__main__":

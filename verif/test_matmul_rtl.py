@@ -1,4 +1,4 @@
-"""gemel.matmul on the simulated nano chip: the cases of the golden tests, under random stalls and at several latencies."""
+"""gemel.matmul on the simulated nano chip: the golden tests' cases, under random stalls and at several latencies."""
 
 import numpy as np
 import pytest
