@@ -4,6 +4,7 @@ from typing import Any
 
 import cocotb
 import numpy as np
+
 from gemel_golden.config import config
 from gemel_rtl.launch import Argument, FaultRecord
 from gemel_verif.axi_memory import ReadMemory, WriteMemory

@@ -4,6 +4,7 @@ from typing import Any
 
 import cocotb
 import numpy as np
+
 from gemel_rtl.interfaces import SEMAPHORE_PAIR
 from gemel_verif.bench import Bench, Source, Stalls
 from gemel_verif.packing import Packer, value

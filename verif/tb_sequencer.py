@@ -1,9 +1,10 @@
-"""Drives the sequencer: programs in a scripted memory, units that only take instructions, semaphores that only grant."""
+"""Drives the sequencer: programs in memory, units that only take instructions, semaphores that only grant."""
 
 from typing import Any
 
 import cocotb
 import numpy as np
+
 from gemel_golden.config import config
 from gemel_rtl.interfaces import SEMAPHORE_PAIR, issue_payload
 from gemel_rtl.launch import Argument
@@ -45,7 +46,7 @@ class Launch:
 
 @cocotb.test()
 async def run_programs(dut: Any) -> None:
-    """Run the scenario's programs; results are what was issued, the NOPs' semaphores, the fault and the cycles of each."""
+    """Run the scenario's programs; results are what was issued, the NOPs' semaphores, fault and cycles of each."""
     inputs, outputs = scenario()
     rng = np.random.default_rng(inputs["seed"])
     chip, stall = config(inputs["config"]), inputs["stall"]
@@ -66,7 +67,9 @@ async def run_programs(dut: Any) -> None:
     launch = Launch(dut)
     bench.models += [bus, launch]
     for unit in UNITS:
-        bench.models.append(Sink(dut, f"issue_{unit}", Stalls(rng, stall), lambda b, u=unit: take(u, b), may_withdraw=True))
+        bench.models.append(
+            Sink(dut, f"issue_{unit}", Stalls(rng, stall), lambda b, u=unit: take(u, b), may_withdraw=True)
+        )
     for kind in ("wait", "signal"):
         bench.models.append(
             Sink(dut, f"semaphores_{kind}", Stalls(rng, stall), lambda b, k=kind: sync(k, b), may_withdraw=True)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from gemel_golden.chip import GoldenChip
 from gemel_golden.config import config
 from gemel_golden.core import Core
@@ -136,11 +137,11 @@ def golden(batches: list[Batch], memory: np.ndarray, endings: list[Any]) -> dict
 def run(batches: list[Batch], memory: np.ndarray, rng: np.random.Generator, **bus: Any) -> dict[str, Any]:
     """Run the batches on golden and the RTL; everything but time must be equal. The RTL's results."""
     endings: list[dict[str, int] | None] = [
-        {"code": int(rng.integers(1, 9)), "unit": int(rng.integers(4)), "pc": int(rng.integers(99)), "address": word(rng)}
+        {"code": int(rng.integers(1, 9)), "unit": int(rng.integers(4)), "pc": index, "address": word(rng)}
         if rng.random() < 0.2
         else None
         for batch in batches
-        for _ in batch.packets
+        for index, _ in enumerate(batch.packets)
     ]
     expected = golden(batches, memory, endings)
     inputs = {

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from gemel_golden.isa import SEMAPHORE_MAX, SEMAPHORES, FaultCode
 from gemel_rtl.sequencer.semaphores import Semaphores
 from gemel_verif.runner import simulate

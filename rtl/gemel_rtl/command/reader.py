@@ -5,6 +5,7 @@ from typing import Any
 from amaranth.hdl import Module, Signal
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
+
 from gemel_golden.config import ChipConfig
 from gemel_rtl.interfaces import AXI_DATA_BITS, axi_read
 
@@ -17,8 +18,9 @@ class Reader(wiring.Component):
     """Reads single 64-byte words for two askers, the second first; answers come in order and can't be held back.
 
     Parameters: config; id_bits, bus_id: width and value of ARID.
-    Members: `packet`, `word`: addresses asked for (multiples of 64 within the bus's range); `data`, `error` are the answer
-    to the oldest `packet` while `packet_valid`, to the oldest `word` while `word_valid`, each for one cycle; `bus`.
+    Members: `packet`, `word`: addresses asked for (multiples of 64 within the bus's range); `data`, `error` are the
+    answer to the oldest `packet` while `packet_valid`, to the oldest `word` while `word_valid`, each for one cycle;
+    `bus`.
     """
 
     def __init__(self, config: ChipConfig, *, id_bits: int = 2, bus_id: int = 0):

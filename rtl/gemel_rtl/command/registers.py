@@ -5,6 +5,7 @@ from typing import Any
 from amaranth.hdl import Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
+
 from gemel_golden.registers import REGISTERS
 
 __all__ = ["ADDRESS_BITS", "AxiLite", "RegisterFile"]
@@ -26,10 +27,11 @@ AxiLite = wiring.Signature(
 
 
 class RegisterFile(wiring.Component):
-    """One access at a time in each direction; every access is answered OKAY, unknown registers read 0 and ignore writes.
+    """One access at a time in each direction; every access is answered OKAY. Unknown registers read 0, ignore writes.
 
-    Members: `bus`; for a register of the table, by its name: "ro": its value is an input; "rw": an output; "w1c": an output,
-    and `<name>_set`, an input, sets bits (a bit set and cleared at once is set); "wo": an output pulse per write.
+    Members: `bus`; for a register of the table, by its name: "ro": its value is an input; "rw": an output; "w1c": an
+    output, and `<name>_set`, an input, sets bits (a bit set and cleared at once is set); "wo": an output pulse per
+    write.
     """
 
     def __init__(self) -> None:

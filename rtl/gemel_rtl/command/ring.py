@@ -5,6 +5,7 @@ from typing import Any
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import enum, stream, wiring
 from amaranth.lib.wiring import In, Out
+
 from gemel_golden.config import ChipConfig
 from gemel_golden.packets import PACKET_BYTES
 
@@ -26,9 +27,10 @@ class Ring(wiring.Component):
     """Holds at most one packet that is fetched while the one before is executed.
 
     Parameters: config.
-    Members: `enable`, `base`, `size`, `written`: the registers (once disabled, what was fetched is forgotten and fetching
-    begins anew with packet `read`); `address`: asks for 64 bytes, which come in `data`, `error` while `data_valid`;
-    `o_valid`, `o_ready`, `o_bits`, `o_address`: a packet and where it lay, `o_error`: it couldn't be read.
+    Members: `enable`, `base`, `size`, `written`: the registers (once disabled, what was fetched is forgotten and
+    fetching begins anew with packet `read`); `address`: asks for 64 bytes, which come in `data`, `error` while
+    `data_valid`; `o_valid`, `o_ready`, `o_bits`, `o_address`: a packet and where it lay, `o_error`: it couldn't be
+    read.
     """
 
     def __init__(self, config: ChipConfig):

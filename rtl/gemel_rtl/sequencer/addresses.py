@@ -5,6 +5,7 @@ from typing import Any
 from amaranth.hdl import Array, C, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+
 from gemel_golden.isa import REGISTERS
 from gemel_rtl.launch import Argument
 
@@ -16,8 +17,8 @@ WORDS = 8
 class AddressRegisters(wiring.Component):
     """32 registers of 64 bits, register 0 reading zero: two are read combinationally, one is written per cycle.
 
-    `clear` zeroes all; a beat of arguments writes eight: word w of beat b goes to register 8 b + w + 1. A read in the cycle
-    of a write gives the old value.
+    `clear` zeroes all; a beat of arguments writes eight: word w of beat b goes to register 8 b + w + 1. A read in the
+    cycle of a write gives the old value.
 
     Members: `clear`; `argument`, `argument_valid`; `write`, `rd`, `value`; `rs1`, `rs2`, `x`, `y`.
     """

@@ -5,6 +5,7 @@ from typing import Any
 from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+
 from gemel_golden.isa import INSTRUCTION_BYTES, INSTRUCTIONS, Opcode, Unit
 from gemel_rtl.sequencer.legality import any_of, illegal_field, is_kind
 
@@ -20,8 +21,8 @@ class Decode(wiring.Component):
     """Combinational: one instruction's opcode, unit and legality (`gemel_golden.isa.Instruction.check`).
 
     Members: `bits`; `known`: the table has the opcode; `illegal`: a field or reserved bit isn't as the table says;
-    `is_<opcode>` for the sequencer's own; `units`: bit i for `UNITS[i]`'s instructions; `slots`: bit s if slot s holds an
-    address.
+    `is_<opcode>` for the sequencer's own; `units`: bit i for `UNITS[i]`'s instructions; `slots`: bit s if slot s
+    holds an address.
     """
 
     def __init__(self) -> None:

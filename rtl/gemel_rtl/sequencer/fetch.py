@@ -6,6 +6,7 @@ from amaranth.hdl import Module, Mux, Signal, Value, ValueLike
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
+
 from gemel_golden.config import ChipConfig
 from gemel_golden.isa import INSTRUCTION_BYTES
 from gemel_rtl.interfaces import PC_BITS, axi_read
@@ -18,17 +19,18 @@ WORD_SHIFT = INSTRUCTION_BYTES.bit_length() - 1
 
 
 class Fetch(wiring.Component):
-    """Window of `config.fetch_depth` instructions [base, fetched) of the program, of which [fetched, requested) is under way.
+    """Window of `config.fetch_depth` instructions [base, fetched); [fetched, requested) is under way.
 
     Bursts of up to 16 instructions that stay within 4 KB and the program run ahead as long as nothing from `keep` on is
-    overwritten. In a cycle of `read` with `available`, instruction `index` is read: `instruction` holds it from the next
-    cycle to the next `read`, and `error` that the bus had no good answer for it. While the reader waits (`waiting`) for
-    `pc`: an instruction before the window (a jump back) is fetched anew; `unreachable` says that memory has no such address.
+    overwritten. In a cycle of `read` with `available`, instruction `index` is read: `instruction` holds it from the
+    next cycle to the next `read`, and `error` that the bus had no good answer for it. While the reader waits
+    (`waiting`) for `pc`: an instruction before the window (a jump back) is fetched anew; `unreachable` says that
+    memory has no such address.
 
     Parameters: config; id_bits, bus_id: width and value of ARID.
-    Members: `start` with `entry` (the address of instruction 0) and `length` begins at instruction 0; `stop` ends fetching; `index`, `read`, `available`,
-    `instruction`, `error`; `waiting`, `pc`, `keep`, `unreachable`; `delivered`: an instruction came; `idle`: nothing is
-    under way on the bus; `bus`.
+    Members: `start` with `entry` (the address of instruction 0) and `length` begins at instruction 0; `stop` ends
+    fetching; `index`, `read`, `available`, `instruction`, `error`; `waiting`, `pc`, `keep`, `unreachable`;
+    `delivered`: an instruction came; `idle`: nothing is under way on the bus; `bus`.
     """
 
     def __init__(self, config: ChipConfig, *, id_bits: int = 2, bus_id: int = 1):

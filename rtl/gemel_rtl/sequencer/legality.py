@@ -5,6 +5,7 @@ from functools import reduce
 from operator import or_
 
 from amaranth.hdl import C, Module, Signal, Value
+
 from gemel_golden.isa import Field
 
 __all__ = ["any_of", "illegal_field", "is_kind"]

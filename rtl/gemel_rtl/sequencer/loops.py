@@ -5,6 +5,7 @@ from typing import Any
 from amaranth.hdl import Array, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+
 from gemel_golden.isa import INSTRUCTIONS, LOOP_DEPTH, Opcode
 from gemel_rtl.interfaces import PC_BITS
 
@@ -17,8 +18,8 @@ class LoopStack(wiring.Component):
     """Nested loops: `push` enters one whose body begins at `start`, `turn` is the innermost body's end.
 
     In the cycle of `turn`, `again` says whether the body runs once more, from `target`; otherwise the loop is left.
-    `keep` is the start of the outermost loop around `pc` of which the window can hold all up to `pc`, else `pc`; it is a
-    cycle late.
+    `keep` is the start of the outermost loop around `pc` of which the window can hold all up to `pc`, else `pc`; it
+    is a cycle late.
 
     Parameters: window, instructions that the sequencer's window holds.
     Members: `push`, `start`, `count`; `turn`, `again`, `target`; `empty`, `full`; `clear`; `pc`, `keep`.

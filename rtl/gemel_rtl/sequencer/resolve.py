@@ -5,6 +5,7 @@ from typing import Any
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+
 from gemel_golden.isa import INSTRUCTION_BYTES, REGISTERS, AddressSlot
 
 __all__ = ["SLOTS", "Resolve"]
@@ -16,8 +17,8 @@ STEPS = len(SLOTS) // 2
 class Resolve(wiring.Component):
     """Step t adds slots 2 t and 2 t + 1; `resolved` is complete in the step in which `last` is high.
 
-    `rs1` and `rs2` name the registers of the step that the next cycle is in, where `x` and `y` are to hold their values.
-    While `idle`, that is step 0, which is also where SET names its two.
+    `rs1` and `rs2` name the registers of the step that the next cycle is in, where `x` and `y` are to hold their
+    values. While `idle`, that is step 0, which is also where SET names its two.
 
     Members: `bits`, `slots` (bit s: slot s holds an address), both held; `idle`, `next` (go to the next step); `rs1`,
     `rs2`, `x`, `y`; `last`; `resolved`.

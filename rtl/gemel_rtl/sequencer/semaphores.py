@@ -5,6 +5,7 @@ from typing import Any
 from amaranth.hdl import Array, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+
 from gemel_golden.isa import SEMAPHORE_MAX, SEMAPHORES, FaultCode
 from gemel_rtl.interfaces import SEMAPHORE_PAIR, Fault
 from gemel_rtl.interfaces import Semaphores as Port
@@ -14,10 +15,11 @@ __all__ = ["Semaphores"]
 
 
 class Semaphores(wiring.Component):
-    """32 counters, 0 to 255. In a cycle one wait whose counts are there is granted and one signal is taken, each in rotation.
+    """32 counters, 0 to 255. In a cycle one wait whose counts are there is granted and one signal taken, in rotation.
 
-    A wait sees a signal from the cycle after it was taken. A wait for one semaphore twice needs the sum of its counts. A
-    signal that makes a counter exceed 255 raises `fault`, with the signaller's index in `overflow` beside it.
+    A wait sees a signal from the cycle after it was taken. A wait for one semaphore twice needs the sum of its
+    counts. A signal that makes a counter exceed 255 raises `fault`, with the signaller's index in `overflow` beside
+    it.
 
     Parameters: ports, how many units take part.
     Members: `port_<i>`: unit i's handshakes; `clear`: zero all, and no fault; `fault`; `source_pc_<i>`: index of the

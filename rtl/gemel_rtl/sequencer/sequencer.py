@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import enum, wiring
 from amaranth.lib.wiring import In, Out
+
 from gemel_golden.config import ChipConfig
 from gemel_golden.isa import INSTRUCTIONS, SYNC_FIELDS, FaultCode, Field, Opcode
 from gemel_rtl.interfaces import PC_BITS, Issue, Semaphores, Supervision, axi_read
@@ -41,14 +42,14 @@ class Sequencer(wiring.Component):
     """Executes a program: `gemel_golden.core.Core` is its definition.
 
     An instruction in the window takes two cycles (decode, execute), one with more than two address slots four, and a
-    synchronising NOP one or two more; an END that jumps back within the window costs two cycles too. HALT and FENCE wait
-    until all queues are empty and `units_idle` is high.
+    synchronising NOP one or two more; an END that jumps back within the window costs two cycles too. HALT and FENCE
+    wait until all queues are empty and `units_idle` is high.
 
     Parameters: config; id_bits, bus_id: width and value of ARID.
-    Members: `start` with `entry` (the address of instruction 0) and `length` begins fetching; `argument` beats fill address registers; nothing executes
-    before `go` is high. `done`: a pulse as HALT finds all drained. `issue_<unit>`: the units' queues. `units_idle`: every
-    unit is idle. `semaphores`, `sup` (see `gemel_rtl.interfaces`; after an abort it is idle). `delivered`: an instruction
-    came from memory. `bus`.
+    Members: `start` with `entry` (the address of instruction 0) and `length` begins fetching; `argument` beats fill
+    address registers; nothing executes before `go` is high. `done`: a pulse as HALT finds all drained.
+    `issue_<unit>`: the units' queues. `units_idle`: every unit is idle. `semaphores`, `sup` (see
+    `gemel_rtl.interfaces`; after an abort it is idle). `delivered`: an instruction came from memory. `bus`.
     """
 
     def __init__(self, config: ChipConfig, *, id_bits: int = 2, bus_id: int = 1):
@@ -178,7 +179,7 @@ class Sequencer(wiring.Component):
             m.d.comb += [fetch.index.eq(to), fetch.read.eq(fetch.available)]
             m.d.sync += [pc.eq(to), state.eq(Mux(fetch.available, State.DECODE, State.FETCH))]
 
-        def stop(code: FaultCode | Signal, where: Signal | int = 0) -> None:
+        def stop(code: FaultCode | Signal, where: Value | int = 0) -> None:
             m.d.sync += [state.eq(State.FAULT), fault.code.eq(code), fault.address.eq(where)]
 
         with m.Switch(state):
@@ -263,5 +264,5 @@ class Sequencer(wiring.Component):
         return m
 
 
-def _slice(bits: Signal, field: Field) -> Signal:
+def _slice(bits: Signal, field: Field) -> Value:
     return bits[field.lsb : field.lsb + field.width]

@@ -6,6 +6,7 @@ from typing import Any
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+
 from gemel_golden.isa import Unit
 from gemel_rtl.interfaces import Fault, Supervision
 from gemel_rtl.launch import FaultRecord

@@ -1,0 +1,74 @@
+"""The register file does what the table says, at random."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gemel_golden.registers import REGISTERS
+from gemel_rtl.command.registers import HELD, RegisterFile
+from gemel_verif.runner import simulate
+
+UNKNOWN = (0x03C, 0x09C, 0x100, 0xFFC)
+
+
+def word(rng: np.random.Generator) -> int:
+    return int(rng.integers(1 << 32))
+
+
+def random_accesses(rng: np.random.Generator, count: int) -> list[tuple[Any, ...]]:
+    """Reads, writes with any strobes, and the chip's own changes."""
+    offsets = [register.offset for register in REGISTERS.values()]
+    ro = [name for name, register in REGISTERS.items() if register.access == "ro"]
+    accesses: list[tuple[Any, ...]] = []
+    for _ in range(count):
+        offset = int(rng.choice(UNKNOWN if rng.random() < 0.1 else offsets))
+        match int(rng.integers(6)):
+            case 0 | 1:
+                accesses.append(("read", offset))
+            case 2 | 3:
+                accesses.append(("write", offset, word(rng), int(rng.choice([15, 15, int(rng.integers(16))]))))
+            case 4:
+                accesses.append(("set", "irq_status", word(rng)))
+            case _:
+                accesses.append(("change", ro[int(rng.integers(len(ro)))], word(rng)))
+    return accesses
+
+
+def model(values: dict[str, int], accesses: list[tuple[Any, ...]]) -> tuple[list[Any], dict[str, int]]:
+    """What each access gives and the registers at the end, by the table."""
+    names = {register.offset: name for name, register in REGISTERS.items()}
+    values = dict(values) | {name: 0 for name, r in REGISTERS.items() if r.access in ("rw", "w1c")}
+    held = dict.fromkeys(HELD, 0)
+    results: list[Any] = []
+    for kind, what, *more in accesses:
+        name = names.get(what, "") if kind in ("read", "write") else what
+        access = REGISTERS[name].access if name else ""
+        result: Any = None
+        if kind == "read":
+            result = held.get(name, values.get(name, 0)) if access != "wo" else 0
+            held |= {high: values[high] for high, low in HELD.items() if low == name}
+        elif kind == "write":
+            data, strobes = more
+            mask = sum(0xFF << 8 * byte for byte in range(4) if strobes >> byte & 1)
+            if access == "rw":
+                values[name] = (values[name] & ~mask) | (data & mask)
+            elif access == "w1c":
+                values[name] &= ~(data & mask)
+            result = [name] if access == "wo" else []
+        elif kind == "set":
+            values[name] |= more[0]
+        else:
+            values[name] = more[0]
+        results.append(result)
+    return results, {name: values[name] for name, r in REGISTERS.items() if r.access in ("rw", "w1c")}
+
+
+@pytest.mark.parametrize("stall", [0.0, 0.5])
+def test_random_accesses(rng: np.random.Generator, stall: float) -> None:
+    values = {name: word(rng) for name, register in REGISTERS.items() if register.access == "ro"}
+    warm_up: list[tuple[Any, ...]] = [("read", REGISTERS[low].offset) for low in HELD.values()]
+    accesses = warm_up + random_accesses(rng, 600)
+    inputs = {"seed": int(rng.integers(1 << 30)), "stall": stall, "values": values, "accesses": accesses}
+    got = simulate(RegisterFile(), "gemel_registers", "tb_registers", inputs)
+    assert (got["results"], got["shown"]) == model(values, accesses)
