@@ -6,11 +6,16 @@ import fcntl
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 KEEP = 24
 """Entries of one kind that stay; those unused for longest are removed beyond."""
+
+MAKING = "making-"
+ABANDONED = 24 * 3600
+"""Seconds after which nobody is making a thing any more."""
 
 
 def directory() -> Path:
@@ -37,7 +42,7 @@ def entry(kind: str, key: str, make: Callable[[Path], None]) -> Path:
 
 
 def _publish(home: Path, place: Path, make: Callable[[Path], None]) -> None:
-    temporary = Path(tempfile.mkdtemp(dir=home, prefix="making-"))
+    temporary = Path(tempfile.mkdtemp(dir=home, prefix=MAKING))
     try:
         make(temporary)
         temporary.rename(place)
@@ -46,10 +51,11 @@ def _publish(home: Path, place: Path, make: Callable[[Path], None]) -> None:
 
 
 def _prune(home: Path, keep: Path) -> None:
-    """Remove the entries of `home` that were used least lately, beyond `KEEP`; a library in use stays mapped."""
-    entries = [path for path in home.iterdir() if path.is_dir() and not path.name.startswith("making-")]
+    """Remove what killed makers left, and the entries used least lately beyond `KEEP`; libraries in use stay mapped."""
+    directories = [path for path in home.iterdir() if path.is_dir()]
+    entries = [path for path in directories if not path.name.startswith(MAKING)]
+    stale = [path for path in directories if path not in entries and time.time() - path.stat().st_mtime > ABANDONED]
     entries.sort(key=lambda path: path.stat().st_mtime, reverse=True)
-    for path in entries[KEEP:]:
+    for path in [*stale, *entries[KEEP:]]:
         if path != keep:
             shutil.rmtree(path, ignore_errors=True)
-            (home / f"{path.name}.lock").unlink(missing_ok=True)
