@@ -39,7 +39,9 @@ def _case(rng: np.random.Generator, fmt_a: str, fmt_b: str, kinds: tuple[str, st
         codes = operands(rng, fmt, (BLOCKS, width), kind)
         half = int(wide and fmt.bits == 8 and rng.integers(0, 2))
         blocks = _blocks(rng, codes[:, :lanes], half)
-        groups = [sum(block << 256 * i for i, block in enumerate(blocks[at : at + SIDE])) for at in range(0, BLOCKS, SIDE)]
+        groups = [
+            sum(block << 256 * i for i, block in enumerate(blocks[at : at + SIDE])) for at in range(0, BLOCKS, SIDE)
+        ]
         sides.append(codes[:, :lanes])
         ports |= {side: groups, f"fmt_{side}": fmt.code, f"half_{side}": half}
     expected = block_matmul(sides[0], fmt_a, sides[1].T, fmt_b)[0]
@@ -88,4 +90,3 @@ def test_dot(rng: np.random.Generator, fmt_a: str, fmt_b: str) -> None:
             ]
             pairs = np.outer(*finite).reshape(expected.shape)
             np.testing.assert_array_equal(overflow[number], pairs & fp32.is_inf(expected))
-

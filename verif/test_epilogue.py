@@ -25,7 +25,11 @@ def _accumulators(rng: np.random.Generator, fmt: str, count: int) -> NDArray[np.
     acc = fp32_values(rng, count)
     target = FORMATS[fmt]
     half = count // 2
-    exponent = rng.integers(max(target.emin - target.p - 1, -149), min(target.emax + 3, 128), half) if not target.is_int else rng.integers(-3, target.bits + 2, half)
+    exponent = (
+        rng.integers(max(target.emin - target.p - 1, -149), min(target.emax + 3, 128), half)
+        if not target.is_int
+        else rng.integers(-3, target.bits + 2, half)
+    )
     steps = rng.integers(1 << (target.p - 1), 1 << target.p, half) * 2 + rng.integers(0, 2, half)
     near = steps * 1024 + rng.choice([-1, 0, 1], half)
     value = np.ldexp(near.astype(np.float64) * rng.choice([-1.0, 1.0], half), exponent - target.p - 10)
@@ -34,9 +38,7 @@ def _accumulators(rng: np.random.Generator, fmt: str, count: int) -> NDArray[np.
     return np.where(is_nan(acc), np.uint32(NAN), acc)
 
 
-def _check(
-    rng: np.random.Generator, fmt: str, count: int, stalls: tuple[int, ...] = ()
-) -> None:
+def _check(rng: np.random.Generator, fmt: str, count: int, stalls: tuple[int, ...] = ()) -> None:
     columns: dict[str, list[NDArray[np.uint32]]] = {name: [] for name in ("acc", "scale", "bias", *OUTPUTS)}
     control: dict[str, list[NDArray[np.uint8]]] = {}
     for number, (integer, scaled, biased, relu) in enumerate(COMBINATIONS):
@@ -69,9 +71,7 @@ def _check(
     everything = {**operands, **{name: np.concatenate(values) for name, values in control.items()}}
     everything = {name: values[order] for name, values in everything.items()}
     bank = Lanes(EpilogueLane, LANES, shared=SHARED)
-    got = through(
-        bank, "epilogues", EpilogueLane.latency, OUTPUTS, everything, clock_enable="advance", stalls=stalls
-    )
+    got = through(bank, "epilogues", EpilogueLane.latency, OUTPUTS, everything, clock_enable="advance", stalls=stalls)
     for name in OUTPUTS:
         report(got[name], np.concatenate(columns[name])[order], **everything)
 

@@ -47,8 +47,11 @@ class Export:
         }
         text = rtlil.convert(component, name=name, platform=self, ports=ports, emit_src=False)
         text = REFERENCE.sub(lambda match: f"{match[1]}\\{match[2].replace('.', '_')}", text)
-        own = next(part for part in re.split(r"(?=^attribute |^module )", text, flags=re.MULTILINE)
-                   if part.startswith(f"module \\{name}\n"))
+        own = next(
+            part
+            for part in re.split(r"(?=^attribute |^module )", text, flags=re.MULTILINE)
+            if part.startswith(f"module \\{name}\n")
+        )
         self._inputs[name] = frozenset(INPUT.findall(own))
         for module in MODULE.findall(text):
             if any(module in MODULE.findall(other) for other in self.rtlil.values()):

@@ -22,7 +22,9 @@ STRIDES = (8, 16, 32)
 class Lanes(wiring.Component):
     """`count` of a component side by side. Each port but `shared` ones is widened to 8, 16 or 32 bits a lane."""
 
-    def __init__(self, make: Callable[[], wiring.Component], count: int, shared: tuple[str, ...] = ("valid", "o_valid")):
+    def __init__(
+        self, make: Callable[[], wiring.Component], count: int, shared: tuple[str, ...] = ("valid", "o_valid")
+    ):
         self.make, self.count, self.shared = make, count, shared
         pattern = make()
         pattern._MustUse__silence = True  # only its ports are wanted
@@ -99,7 +101,17 @@ class CellBench(wiring.Component):
     """One cell behind its two decoders; all inputs but drain and load are registered, in step with the operands."""
 
     DELAYED = ("valid", "integer", "first", "bank", "ig", "jg")
-    DIRECT = ("drain_en", "drain_bank", "drain_ig", "drain_jq", "load_en", "load_bank", "load_ig", "load_jq", "load_data")
+    DIRECT = (
+        "drain_en",
+        "drain_bank",
+        "drain_ig",
+        "drain_jq",
+        "load_en",
+        "load_bank",
+        "load_ig",
+        "load_jq",
+        "load_data",
+    )
 
     def __init__(self, *, groups_m: int, groups_n: int, sub: int):
         self.cell = DotCell(groups_m=groups_m, groups_n=groups_n, sub=sub)

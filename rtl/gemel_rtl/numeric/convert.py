@@ -12,9 +12,7 @@ __all__ = ["RESULTS", "Converter"]
 
 RESULTS = tuple(fmt for fmt in FORMATS.values() if fmt.kind != "scale")
 
-HEAD = data.StructLayout(
-    {"fmt": 4, "saturate": 1, "sign": 1, "nan": 1, "inf": 1, "huge": 1}
-)
+HEAD = data.StructLayout({"fmt": 4, "saturate": 1, "sign": 1, "nan": 1, "inf": 1, "huge": 1})
 
 
 class Converter(wiring.Component):
@@ -150,9 +148,7 @@ class Converter(wiring.Component):
             code.eq(Mux(head.nan, 0, value)[: fmt.bits]),
         ]
 
-    def _float(
-        self, m: Module, fmt: Format, head: data.View, magnitude: Signal, over: Signal, code: Signal
-    ) -> Value:
+    def _float(self, m: Module, fmt: Format, head: data.View, magnitude: Signal, over: Signal, code: Signal) -> Value:
         """Fills `over` and `code`; returns whether this format clamps."""
         if fmt.name == "fp32":
             clamp = Const(0)

@@ -76,9 +76,7 @@ class Fp32Multiplier(wiring.Component):
         infinity = Cat(Const(0xFF << 23, 31), flags.sign)
         pipe.next()
         m.d.comb += [
-            self.o.eq(
-                pipe.register(Mux(flags.nan, CANONICAL_NAN, Mux(flags.inf, infinity, rounder.o)), name="result")
-            ),
+            self.o.eq(pipe.register(Mux(flags.nan, CANONICAL_NAN, Mux(flags.inf, infinity, rounder.o)), name="result")),
             self.invalid.eq(pipe.register(flags.nan, name="result_nan")),
             self.overflow.eq(pipe.register(rounder.overflow & ~flags.inf & ~flags.nan, name="result_overflow")),
             self.o_valid.eq(pipe.valid),
