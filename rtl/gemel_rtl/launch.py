@@ -27,5 +27,6 @@ Launch = wiring.Signature(
     }
 )
 """The command processor's side. `start`: a pulse with the program's address and length; fetching begins. Beats of
-arguments follow; `go`, held from after the last of them, lets the first instruction execute. `cancel`: a pulse that ends the
-launch as a fault would. `done`: a pulse when all is drained; `fault` is the record then, and stays until `start`."""
+arguments follow; `go`, held from after the last of them, lets the first instruction execute. `cancel`: a pulse that
+ends the launch as a fault would. `done`: a pulse when all is drained; `fault` is the record then, and stays until
+`start`."""
