@@ -4,6 +4,7 @@ from typing import Any
 
 import cocotb
 import numpy as np
+
 from gemel_golden.config import config
 from gemel_golden.isa import SEMAPHORES
 from gemel_rtl.interfaces import SEMAPHORE_PAIR, issue_payload

@@ -3,6 +3,8 @@
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
 from gemel_golden.config import CHUNK, WORD, ChipConfig
 from gemel_golden.faults import Fault
 from gemel_golden.flags import Flags
@@ -10,8 +12,6 @@ from gemel_golden.formats import Format, by_code
 from gemel_golden.isa import INSTRUCTIONS, OPERAND_FORMATS, OUTPUT_FORMATS, Layout, Opcode
 from gemel_golden.l1 import chunk_addresses
 from gemel_golden.tensor import d_multiple, matmul
-from numpy.typing import NDArray
-
 from gemel_verif.stimulus import KINDS, operands
 
 __all__ = ["Builder", "expected"]
@@ -110,7 +110,7 @@ def place(l1: NDArray[np.uint8], address: int, pitch: int, data: NDArray[np.uint
 
 
 def expected(l1: NDArray[np.uint8], instructions: list[bytes]) -> tuple[NDArray[np.uint8], Flags, Fault | None]:
-    """Golden's L1 after these instructions, its flags, and the fault that stopped them, with the instruction's index."""
+    """Golden's L1 after these instructions, its flags, and the fault that stopped them."""
     l1, flags = l1.copy(), Flags()
     for pc, raw in enumerate(instructions):
         try:

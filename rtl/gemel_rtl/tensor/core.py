@@ -29,10 +29,11 @@ SETTLE = 31
 class TensorCore(wiring.Component):
     """Executes MATMUL as `gemel_golden.tensor.matmul` defines it.
 
-    Operand fetch, multiplication and drain overlap across instructions, in program order: what an instruction writes may be read
-    by a later one only through a semaphore. A K-block of an m x n tile takes max(ceil(m / rows) * ceil(n / cols), L1 words of A,
-    L1 words of B, `DotCell.distance`) cycles, without bubbles between blocks or instructions; a tile drains in m * ceil(n / 16)
-    cycles while the next one is computed. A fault is raised in program order, after all earlier instructions have ended.
+    Operand fetch, multiplication and drain overlap across instructions, in program order: what an instruction writes
+    may be read by a later one only through a semaphore. A K-block of an m x n tile takes max(ceil(m / rows) * ceil(n
+    / cols), L1 words of A, L1 words of B, `DotCell.distance`) cycles, without bubbles between blocks or instructions;
+    a tile drains in m * ceil(n / 16) cycles while the next one is computed. A fault is raised in program order, after
+    all earlier instructions have ended.
 
     Parameters: config.
 
@@ -119,7 +120,7 @@ class TensorCore(wiring.Component):
             drain.vector_tile.eq(preload.vector_tile),
             drain.scale.eq(preload.scale),
             drain.bias.eq(preload.bias),
-            drain.advance.eq(write.advance),
+            drain.advance.eq(write.advance | self.sup.abort),
             [Value.cast(drain.faults[i]).eq(Value.cast(s.fault)) for i, s in enumerate((fetch_a, fetch_b, preload))],
             write.valid.eq(drain.valid),
             Value.cast(write.codes).eq(Value.cast(drain.codes)),

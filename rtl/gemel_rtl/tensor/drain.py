@@ -28,8 +28,8 @@ class Control(data.Struct):
 class Drain(wiring.Component):
     """16 columns of a row per cycle, rows in order and columns 16-31 after 0-15, while `advance`.
 
-    A tile is drained once it is computed and its vectors are there, unless one of its addresses isn't aligned or one of its reads
-    lay beyond L1: then the drain stops at it for good, with `poison` saying so.
+    A tile is drained once it is computed and its vectors are there, unless one of its addresses isn't aligned or one
+    of its reads lay beyond L1: then the drain stops at it for good, with `poison` saying so.
 
     Attributes
     ----------
@@ -46,7 +46,8 @@ class Drain(wiring.Component):
     vector : Out, {jq, bank}; scale, bias : In(512), that vector
     drained : Out, pulse, a bank and its vectors are free
     poison : Out(StageFault)
-    valid : Out; codes : Out(16 x 32), saturated : Out(16), invalid : Out(16), overflow : Out(16), of one row's 16 columns
+    valid : Out; codes : Out(16 x 32), saturated : Out(16), invalid : Out(16), overflow : Out(16), of one row's 16
+        columns
     """
 
     latency = 2 + EpilogueLane.latency

@@ -17,9 +17,10 @@ SQUARES = 2
 class OperandFetch(wiring.Component):
     """Fills the operand's two squares in turn, two chunks a cycle, running ahead of the array and across instructions.
 
-    A square is 32 chunks. Not transposed, chunk r is row r of one chunk column. Transposed, chunk k is row k of L1: 32 rows of
-    one chunk column (8-bit elements), or 16 rows of one or two (16-bit: chunk k + 16 is row k of the second). Only words that
-    hold valid rows are read. An access beyond L1 is left out, and `fault` keeps the first one.
+    A square is 32 chunks. Not transposed, chunk r is row r of one chunk column. Transposed, chunk k is row k of L1:
+    32 rows of one chunk column (8-bit elements), or 16 rows of one or two (16-bit: chunk k + 16 is row k of the
+    second). Only words that hold valid rows are read. An access beyond L1 is left out, and `fault` keeps the first
+    one.
 
     Members
     -------

@@ -12,7 +12,7 @@ from gemel_rtl.tensor.layouts import TILE_BITS, ScheduleDescriptor
 __all__ = ["EdgeStep", "Schedule"]
 
 AHEAD = 2
-"""Cycles between a square's release and the earliest overwriting of it: the request and its data take at least two."""
+"""Cycles from a square's release in which it isn't overwritten yet: a request and its data take two at least."""
 
 
 class EdgeStep(data.Struct):
@@ -25,11 +25,11 @@ class EdgeStep(data.Struct):
 
 
 class Schedule(wiring.Component):
-    """Walks K-blocks of an instruction; in each block all row groups, in each row group all column groups, one per cycle.
+    """Walks an instruction's K-blocks, in each all row groups, and in each of these all column groups: one per cycle.
 
-    A block begins once both squares are full, its accumulators are free of the block before (`distance` cycles), and, for the
-    first of a tile, the bank is drained and C loaded; then it runs through. Rows of A are read with the first column group of a
-    row group. A square is released as early as what is still to be read of it can't be overwritten.
+    A block begins once both squares are full, its accumulators are free of the block before (`distance` cycles), and,
+    for the first of a tile, the bank is drained and C loaded; then it runs through. Rows of A are read with the first
+    column group of a row group. A square is released as early as what is still to be read of it can't be overwritten.
 
     Parameters: config, distance (least cycles between two issues to one accumulator).
 
@@ -157,16 +157,27 @@ class Schedule(wiring.Component):
             banks.eq(banks + self.drained - (step & first_step & fresh)),
         ]
 
-        # Release. What was read of A is held by the decoders, so A's last reading is at the start of the last row group. From
-        # then on B is read in order, faster than it can be refilled, unless transposed (or read by less than a pair a cycle).
-        last_row_start, near_end = Signal(), Signal()
-        whole_b = d.b_transposed | (config.cols < 2)
+        # Release. Written in order from a cycle on, pair p is overwritten more than p cycles later. So an operand
+        # whose rows are read for the last time in order, and at least a pair a cycle, is released as this begins.
+        # Otherwise AHEAD steps before the last reading, which is in an earlier row group when these are short.
+        in_order_a, in_order_b = Signal(), Signal()
+        back, early_ig = Signal(range(AHEAD + 1)), Signal.like(ig)
+        ig_a, ig_b, jg_b = Signal.like(ig), Signal.like(ig), Signal.like(jg)
         m.d.comb += [
-            last_row_start.eq(step & (ig == last_ig) & (jg == 0)),
-            near_end.eq(step & (ig == last_ig) & Mux(last_jg > AHEAD, jg + AHEAD == last_jg, jg == 0)),
-            self.release_a.eq(last_row_start & used_a),
-            self.release_b.eq(Mux(whole_b, near_end, last_row_start) & used_b),
+            in_order_a.eq(~d.a_transposed & ((last_jg + 1) * 2 <= config.rows)),
+            in_order_b.eq(~d.b_transposed & (config.cols >= 2)),
+            back.eq(Mux(last_jg == 0, AHEAD, last_jg == 1)),
+            early_ig.eq(Mux(last_ig <= back, 0, last_ig - back)),
+            ig_a.eq(Mux(in_order_a, 0, early_ig)),
+            ig_b.eq(Mux(in_order_b, last_ig, early_ig)),
+            self.release_a.eq(step & used_a & (ig == ig_a) & (jg == 0)),
+            self.release_b.eq(step & used_b & (ig == ig_b) & (jg == jg_b)),
         ]
+        with m.If(~in_order_b):
+            with m.If(last_jg >= AHEAD):
+                m.d.comb += jg_b.eq(last_jg - AHEAD)
+            with m.Elif(last_ig != 0):
+                m.d.comb += jg_b.eq(last_jg)
 
         lanes = Signal(6)
         m.d.comb += lanes.eq(Mux(last_block, left, block))

@@ -15,8 +15,8 @@ SIDE = 32
 class Square(wiring.Component):
     """Holds 32 chunks; gives the 32-byte blocks of `lanes` neighbouring rows of the operand at once.
 
-    Row i's block is chunk i; transposed it is byte i of each chunk, or, with 16-bit elements (`wide`), element i % 16 of each of
-    chunks 16 * (i / 16) and up.  A write shows in the next cycle; reads are combinational.
+    Row i's block is chunk i; transposed it is byte i of each chunk, or, with 16-bit elements (`wide`), element i % 16
+    of each of chunks 16 * (i / 16) and up.  A write shows in the next cycle; reads are combinational.
 
     Parameters: lanes, a power of two up to 32.
 
