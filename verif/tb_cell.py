@@ -4,6 +4,7 @@ from typing import Any
 
 import cocotb
 from cocotb.triggers import FallingEdge, ReadOnly
+
 from gemel_verif.bench import Bench
 from gemel_verif.packing import value
 from gemel_verif.runner import scenario
@@ -11,7 +12,7 @@ from gemel_verif.runner import scenario
 
 @cocotb.test()
 async def play(dut: Any) -> None:
-    """Scenario: `cycles`, one dictionary of port values each (what isn't named is 0); `outputs`, names noted per cycle."""
+    """Scenario: `cycles`, a dictionary of port values each (others are 0); `outputs`, names noted per cycle."""
     inputs, results = scenario()
     names = sorted({name for ports in inputs["cycles"] for name in ports})
     ports = {name: getattr(dut, name) for name in names}

@@ -4,6 +4,7 @@ from typing import Any
 
 import cocotb
 from cocotb.triggers import FallingEdge, ReadOnly
+
 from gemel_verif.bench import Bench
 from gemel_verif.packing import value
 from gemel_verif.runner import scenario

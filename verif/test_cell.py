@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+
 from gemel_golden import fp32
 from gemel_golden.dot import block_elements, block_matmul
 from gemel_golden.formats import FORMATS
@@ -11,7 +13,6 @@ from gemel_rtl.numeric.accumulate import DotCell
 from gemel_verif.numeric_benches import CellBench
 from gemel_verif.runner import simulate
 from gemel_verif.stimulus import operands
-from numpy.typing import NDArray
 
 GROUPS_M, GROUPS_N, SUB = 2, 4, 2
 BLOCKS = 24
@@ -47,10 +48,10 @@ class Script:
                     values = fp32.bits_of(self.rng.normal(0, 2.0 ** self.rng.integers(-20, 20), SUB))
                 self.state[bank, ig, jq * SUB : jq * SUB + SUB] = values
                 data = int.from_bytes(values.tobytes(), "little")
-                self.cycles.append(dict(load_en=1, load_bank=bank, load_ig=ig, load_jq=jq, load_data=data))
+                self.cycles.append({"load_en": 1, "load_bank": bank, "load_ig": ig, "load_jq": jq, "load_data": data})
 
     def compute(self, bank: int, count: int, *, fresh: bool, drain: int | None) -> None:
-        """Issue blocks to random accumulators, each as soon as it may be; drain another bank meanwhile, then one sum."""
+        """Issue blocks to random accumulators, each as soon as it may be; drain a bank meanwhile, then one sum."""
         free: dict[tuple[int, int], int] = {}
         started: set[tuple[int, int]] = set()
         drains = [(ig, jq) for ig in range(GROUPS_M) for jq in range(GROUPS_N // SUB)] if drain is not None else []
@@ -65,7 +66,7 @@ class Script:
                 i, j = self.rng.integers(0, BLOCKS, 2)
                 first = fresh and slot not in started
                 started.add(slot)
-                cycle = dict(valid=1, bank=bank, ig=slot[0], jg=slot[1], first=int(first), **self.formats)
+                cycle = {"valid": 1, "bank": bank, "ig": slot[0], "jg": slot[1], "first": int(first), **self.formats}
                 cycle |= {"a": self.blocks[0][i], "b": self.blocks[1][j]}
                 self._accumulate((bank, *slot), self.sums[i, j], first)
                 issued += 1
@@ -77,7 +78,7 @@ class Script:
         if count:
             self.cycles.append(self._drain(bank, slot[0], slot[1] // SUB))
 
-    def _accumulate(self, at: tuple[int, int, int], block: np.uint32, first: bool) -> None:
+    def _accumulate(self, at: tuple[int, int, int], block: Any, first: bool) -> None:
         old = self.state[at]
         if first:
             self.state[at] = block
@@ -92,7 +93,7 @@ class Script:
     def _drain(self, bank: int, ig: int, jq: int) -> dict[str, int]:
         data = int.from_bytes(self.state[bank, ig, jq * SUB : jq * SUB + SUB].tobytes(), "little")
         self.expected.append((len(self.cycles) + 1, data))
-        return dict(drain_en=1, drain_bank=bank, drain_ig=ig, drain_jq=jq)
+        return {"drain_en": 1, "drain_bank": bank, "drain_ig": ig, "drain_jq": jq}
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The converter on every pattern of the high half of FP32, against golden."""
 
 import numpy as np
+
 from gemel_golden.formats import FORMATS
 from gemel_golden.rounding import from_fp32
 from gemel_rtl.numeric.convert import RESULTS, Converter

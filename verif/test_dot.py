@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+
 from gemel_golden import fp32
 from gemel_golden.dot import block_elements, block_matmul
 from gemel_golden.formats import FORMATS, by_name, decode
@@ -12,7 +14,6 @@ from gemel_rtl.numeric.dot import DotUnit
 from gemel_verif.numeric_benches import DotGrid
 from gemel_verif.runner import simulate
 from gemel_verif.stimulus import KINDS, operands
-from numpy.typing import NDArray
 
 OPERANDS = ("bf16", "fp16", "e4m3", "e5m2", "int8")
 SIDE = 2
@@ -88,5 +89,5 @@ def test_dot(rng: np.random.Generator, fmt_a: str, fmt_b: str) -> None:
                 np.isfinite(np.asarray(decode(codes, fmt), np.float64)).all(axis=1)
                 for codes, fmt in zip(case["codes"], (fmt_a, fmt_b), strict=True)
             ]
-            pairs = np.outer(*finite).reshape(expected.shape)
+            pairs = np.outer(finite[0], finite[1]).reshape(expected.shape)
             np.testing.assert_array_equal(overflow[number], pairs & fp32.is_inf(expected))

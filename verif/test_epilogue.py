@@ -4,6 +4,8 @@ from itertools import product
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+
 from gemel_golden.epilogue import epilogue
 from gemel_golden.formats import FORMATS
 from gemel_golden.fp32 import NAN, is_nan
@@ -11,7 +13,6 @@ from gemel_rtl.numeric.epilogue import EpilogueLane
 from gemel_verif.numbers import fp32_values, int32_values, report
 from gemel_verif.numeric_benches import Lanes
 from gemel_verif.streams import through
-from numpy.typing import NDArray
 
 RESULTS = tuple(name for name, fmt in FORMATS.items() if fmt.kind != "scale")
 LANES = 4
@@ -41,7 +42,7 @@ def _accumulators(rng: np.random.Generator, fmt: str, count: int) -> NDArray[np.
 def _check(rng: np.random.Generator, fmt: str, count: int, stalls: tuple[int, ...] = ()) -> None:
     columns: dict[str, list[NDArray[np.uint32]]] = {name: [] for name in ("acc", "scale", "bias", *OUTPUTS)}
     control: dict[str, list[NDArray[np.uint8]]] = {}
-    for number, (integer, scaled, biased, relu) in enumerate(COMBINATIONS):
+    for integer, scaled, biased, relu in COMBINATIONS:
         acc = int32_values(rng, count) if integer else _accumulators(rng, fmt, count)
         mild = rng.integers(100, 150, count).astype(np.uint32) << 23 | rng.integers(0, 1 << 23, count, dtype=np.uint32)
         scale = np.where(rng.random(count) < 0.9, mild, fp32_values(rng, count))

@@ -1,6 +1,7 @@
 """The FP32 adder, multiplier and integer conversion against golden, in bulk."""
 
 import numpy as np
+
 from gemel_golden import fp32
 from gemel_rtl.numeric.fp32_add import Fp32Adder
 from gemel_rtl.numeric.fp32_mul import Fp32Multiplier

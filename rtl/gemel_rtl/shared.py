@@ -54,7 +54,7 @@ class Shared(wiring.Component):
     Members: those of the component.
     """
 
-    def __init__(self, component: wiring.Component, *, name: str):
+    def __init__(self, component: Any, *, name: str):
         self.component = component
         self.name = name
         super().__init__(component.signature)

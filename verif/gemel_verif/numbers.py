@@ -1,5 +1,7 @@
 """FP32 and INT32 operands for tests of operators: random in every binade, close to each other, and all corners."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,7 +26,7 @@ def fp32_values(rng: np.random.Generator, count: int) -> NDArray[np.uint32]:
 
 
 def fp32_pairs(rng: np.random.Generator, count: int) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
-    """Pairs of FP32 bits: all pairs of corners, then pairs at most 30 binades apart, near-equal ones, and random ones."""
+    """Pairs of FP32 bits: all pairs of corners, pairs at most 30 binades apart, near-equal ones, and random ones."""
     a, b = fp32_values(rng, count), rng.integers(0, 1 << 32, count, dtype=np.uint32)
     part = count // 4
     exponent = np.clip(((a >> 23) & 0xFF).astype(np.int64) + rng.integers(-30, 31, count), 0, 254).astype(np.uint32)
@@ -33,7 +35,7 @@ def fp32_pairs(rng: np.random.Generator, count: int) -> tuple[NDArray[np.uint32]
     b[part : 2 * part] = near[part : 2 * part]
     # Products around the smallest and the largest numbers.
     reach = rng.choice(np.array([127 - 149, 103, 127, 128, 254, 380]), count) + rng.integers(-4, 5, count)
-    exponent = np.clip(reach + 0 - ((a >> 23) & 0xFF).astype(np.int64), 0, 254).astype(np.uint32)
+    exponent = np.clip(reach - ((a >> 23) & 0xFF).astype(np.int64), 0, 254).astype(np.uint32)
     b[2 * part : 3 * part] = ((b & 0x807F_FFFF) | (exponent << 23))[2 * part : 3 * part]
     corners = CORNERS.size**2
     a[:corners], b[:corners] = (grid.ravel() for grid in np.meshgrid(CORNERS, CORNERS))
@@ -48,7 +50,7 @@ def int32_values(rng: np.random.Generator, count: int) -> NDArray[np.uint32]:
     return values.astype(np.int64).astype(np.uint32)
 
 
-def report(got: NDArray[np.uint32], expected: NDArray[np.uint32], **operands: NDArray[np.uint32]) -> None:
+def report(got: NDArray[Any], expected: NDArray[Any], **operands: NDArray[Any]) -> None:
     """Fails with operands, expected and actual result in hexadecimal unless `got` equals `expected`."""
     wrong = np.flatnonzero(got != expected)
     lines = [

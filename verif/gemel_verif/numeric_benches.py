@@ -7,12 +7,13 @@ import numpy as np
 from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+from numpy.typing import NDArray
+
 from gemel_rtl.numeric.accumulate import DotCell
 from gemel_rtl.numeric.decode import EdgeDecoder
 from gemel_rtl.numeric.dot import DotUnit
 from gemel_rtl.numeric.layouts import DecodedBlock
 from gemel_rtl.shared import flat_ports
-from numpy.typing import NDArray
 
 __all__ = ["CellBench", "DotGrid", "Lanes", "as_ports"]
 
@@ -22,9 +23,7 @@ STRIDES = (8, 16, 32)
 class Lanes(wiring.Component):
     """`count` of a component side by side. Each port but `shared` ones is widened to 8, 16 or 32 bits a lane."""
 
-    def __init__(
-        self, make: Callable[[], wiring.Component], count: int, shared: tuple[str, ...] = ("valid", "o_valid")
-    ):
+    def __init__(self, make: Callable[[], Any], count: int, shared: tuple[str, ...] = ("valid", "o_valid")):
         self.make, self.count, self.shared = make, count, shared
         pattern = make()
         pattern._MustUse__silence = True  # only its ports are wanted

@@ -16,7 +16,7 @@ def balanced(items: Sequence[Any], combine: Callable[[Any, Any], Any]) -> Any:
     return items[0]
 
 
-def bit_count(m: Module, value: Value, *, name: str) -> Signal:
+def bit_count(m: Module, value: Value, *, name: str) -> Value:
     """The number of ones among the 32 bits of `value`: five additions of fields side by side in one word."""
     for level in range(5):
         width = 1 << level
@@ -27,7 +27,7 @@ def bit_count(m: Module, value: Value, *, name: str) -> Signal:
     return value[:6]
 
 
-def normalise(m: Module, value: Value, *, name: str) -> tuple[Signal, Value]:
+def normalise(m: Module, value: Value, *, name: str) -> tuple[Value, Value]:
     """`value` shifted left until its highest bit is set, and by how many places; a zero is shifted by all steps."""
     width = len(value)
     count = []
@@ -45,7 +45,7 @@ def normalise(m: Module, value: Value, *, name: str) -> tuple[Signal, Value]:
 
 
 def shift_right_sticky(m: Module, value: Value, amount: Value, *, name: str) -> Value:
-    """`value >> amount` with what was shifted out ORed into the lowest bit; `amount` at most 31, `value` 33 bits wide."""
+    """`value >> amount` with what was shifted out ORed into the lowest bit; `value` has 33 bits, `amount` 5 at most."""
     extended = Signal(len(value) + 31, name=f"{name}_extended")
     m.d.comb += extended.eq(Cat(Const(0, 31), value) >> amount)
     return Cat(extended[31] | extended[:31].any(), extended[32:])

@@ -3,8 +3,8 @@
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
-from gemel_golden.formats import FORMATS, Format
 
+from gemel_golden.formats import FORMATS, Format
 from gemel_rtl.numeric.layouts import Fp32
 from gemel_rtl.numeric.pipeline import Pipeline
 

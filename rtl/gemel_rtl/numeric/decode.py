@@ -1,10 +1,10 @@
-"""Operand decoder at the edge of the dot-unit array: 32 bytes of any operand format to signs, exponents, significands."""
+"""Operand decoder at the edge of the dot-unit array: 32 bytes of any format to signs, exponents, significands."""
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
-from gemel_golden.formats import FORMATS, Format
 
+from gemel_golden.formats import FORMATS, Format
 from gemel_rtl.numeric.layouts import EXP_BIAS, LANES, SIG_EVEN, SIG_ODD, DecodedBlock
 
 __all__ = ["EdgeDecoder"]
@@ -21,8 +21,8 @@ def lane_layout(width: int) -> data.StructLayout:
 class EdgeDecoder(wiring.Component):
     """Decodes one block of one operand, as `gemel_golden.dot` defines it; combinational.
 
-    Element j of a block of 8-bit formats comes out in lane j. When `wide` is set the block has 16 elements and element i
-    comes out in lane 2i, the odd lanes being zero: a 16-bit element is bytes 2i and 2i + 1, an 8-bit one is byte
+    Element j of a block of 8-bit formats comes out in lane j. When `wide` is set the block has 16 elements and element
+    i comes out in lane 2i, the odd lanes being zero: a 16-bit element is bytes 2i and 2i + 1, an 8-bit one is byte
     16 * half + i. Elements from number `lanes` on are zero whatever their bytes hold.
 
     Members

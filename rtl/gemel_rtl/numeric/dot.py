@@ -5,7 +5,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from gemel_rtl.numeric.bits import balanced, bit_count, normalise
-from gemel_rtl.numeric.layouts import LANES, SIG_EVEN, SIG_ODD, DecodedBlock
+from gemel_rtl.numeric.layouts import LANES, SIG_EVEN, DecodedBlock
 from gemel_rtl.numeric.pipeline import Pipeline
 from gemel_rtl.numeric.round import CANONICAL_NAN, RoundFp32
 
@@ -13,7 +13,7 @@ __all__ = ["DotUnit"]
 
 PRODUCT = 2 * SIG_EVEN
 KEPT_BELOW = 14
-"""Bits that an aligned product keeps below its own last one: emax - 34 is the weight of the last bit, and a product's is E - 20."""
+"""Bits that an aligned product keeps below its own last one, of 2^(E - 20): the sum's is 2^(emax - 34)."""
 TERM = PRODUCT + KEPT_BELOW
 SUM = TERM + 1 + 5
 UNIT = 34 - 14

@@ -3,8 +3,8 @@
 from amaranth.hdl import Cat, Const, Elaboratable, EnableInserter, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
-from gemel_golden.formats import FORMATS
 
+from gemel_golden.formats import FORMATS
 from gemel_rtl.numeric.convert import Converter
 from gemel_rtl.numeric.fp32_add import Fp32Adder
 from gemel_rtl.numeric.fp32_mul import Fp32Multiplier
