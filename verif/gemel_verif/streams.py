@@ -16,7 +16,7 @@ _DTYPES = {8: np.uint8, 16: np.uint16, 32: np.uint32}
 def through(
     bank: Lanes, name: str, latency: int, outputs: tuple[str, ...], operands: dict[str, NDArray[Any]], **scenario: Any
 ) -> dict[str, NDArray[Any]]:
-    """`outputs` of `bank` for `operands`, each of shape (n,), n a multiple of the lanes. `scenario`: see `tb_stream`."""
+    """`outputs` of `bank` for `operands` of shape (n,), n a multiple of the lanes; `scenario`: see `tb_stream`."""
     ports = {
         port: as_ports(values.astype(_DTYPES[bank.stride(port)]).reshape(-1, bank.count))
         for port, values in operands.items()
