@@ -25,6 +25,10 @@ LARGEST = 130
 """Greatest side of a shape."""
 SPARE_ROWS, SPARE_CHUNKS = 62, 3
 """How much larger a pool is than the largest operand: room for submatrices that begin anywhere."""
+RESULTS = 8
+"""Results that L1 holds at a time, room permitting: a large one is stored while several small ones are computed."""
+BUFFERS = 6
+"""Results that L1 holds: small products, which take longer to store than to compute, then hide behind large ones."""
 ALIGN = 64
 """Rows of a result begin at multiples of this many bytes of memory."""
 
@@ -76,7 +80,10 @@ def run_shapes(
     rng = np.random.default_rng(seed)
     pools = [random_codes(rng, (rows, chunks * CHUNK * 8 // fmt.bits), fmt) for _ in "ab"]
     d_bytes = -(-largest * out.bits // 8)
-    a_pool, b_pool, *results = place(device.config, *[(rows, chunks * CHUNK)] * 2, *[(largest, d_bytes)] * 2)
+    pool_size, d_size = (rows, chunks * CHUNK), (largest, d_bytes)
+    pool_bytes, result_bytes = (matrix.size for matrix in place(device.config, pool_size, d_size))
+    buffers = min(RESULTS, max(2, (device.config.l1_bytes - 2 * pool_bytes) // result_bytes))
+    a_pool, b_pool, *results = place(device.config, pool_size, pool_size, *[d_size] * buffers)
     loads, program = Schedule(), Schedule()
     load(loads, a_pool, 1)
     load(loads, b_pool, 2)
@@ -86,8 +93,8 @@ def run_shapes(
     offsets = []
     top = 0
     for number, shape in enumerate(shapes):
-        d = Matrix(address=results[number % 2].address, rows=shape.m, row_bytes=-(-shape.n * out.bits // 8))
-        region = regions[number % 2]
+        d = Matrix(address=results[number % buffers].address, rows=shape.m, row_bytes=-(-shape.n * out.bits // 8))
+        region = regions[number % buffers]
         a = (Operand(fmt=fmt, rows=shape.m, k=shape.k, transposed=False), a_pool, shape.a_row, shape.a_chunk * CHUNK)
         b = (Operand(fmt=fmt, rows=shape.n, k=shape.k, transposed=False), b_pool, shape.b_row, shape.b_chunk * CHUNK)
         multiply(program, device.config, a, b, (out, d), writes=[region])
