@@ -27,8 +27,6 @@ SPARE_ROWS, SPARE_CHUNKS = 62, 3
 """How much larger a pool is than the largest operand: room for submatrices that begin anywhere."""
 RESULTS = 8
 """Results that L1 holds at a time, room permitting: a large one is stored while several small ones are computed."""
-BUFFERS = 6
-"""Results that L1 holds: small products, which take longer to store than to compute, then hide behind large ones."""
 ALIGN = 64
 """Rows of a result begin at multiples of this many bytes of memory."""
 
