@@ -17,6 +17,7 @@ from typing import Any
 import cocotb_tools.config
 from amaranth.lib import wiring
 from cocotb_tools.runner import get_runner
+
 from gemel_rtl.shared import flat_ports
 from gemel_rtl.verilog import export, file_name
 
@@ -24,6 +25,9 @@ __all__ = ["scenario", "simulate"]
 
 BUILDS = Path(__file__).parents[2] / "build" / "cocotb"
 SCENARIO = "GEMEL_SCENARIO"
+INSTANCE = re.compile(r"^  (\w+) \S+ \($", re.MULTILINE)
+MODULE = re.compile(r"^module (\w+)\((.*?)^endmodule", re.DOTALL | re.MULTILINE)
+INPUT = re.compile(r"^  input (?:\[[^]]*\] )?(?!clk;|rst;)(\w+) ?;", re.MULTILINE)
 
 
 class _Outputs(dict[str, Any]):
@@ -69,7 +73,7 @@ _BUILT: dict[str, Path] = {}
 
 
 def _build(component: wiring.Component, name: str) -> Path:
-    """Directory of the simulator of `component`, exported once a process, built unless one with its content is there."""
+    """Directory of `component`'s simulator, exported once a process, built unless one with its content is there."""
     own = {key: value for key, value in vars(component).items() if key not in component.signature.members}
     parameters = f"{name}: {type(component).__qualname__} {[item for item in own.items() if item[0][0] != '_']}"
     if parameters not in _BUILT:
@@ -83,8 +87,7 @@ def _export_and_build(component: wiring.Component, name: str) -> Path:
     ports = [port.name for port in flat_ports(component)]
     texts = {file_name(module): text for module, text in export(component, name).items()}
     public = [f'public_flat_rw -module "{name}" -var "{port}"' for port in ("clk", "rst", *ports)]
-    kept = [f'no_inline -module "{module}"' for module in _repeated(texts)]
-    texts["public.vlt"] = "\n".join(["`verilator_config", *public, *kept, ""])
+    texts["public.vlt"] = "\n".join(["`verilator_config", *public, *_shared_code("".join(texts.values())), ""])
     key = sha256(repr(sorted(texts.items())).encode()).hexdigest()[:20]
     directory = BUILDS / f"{name}-{key}"
     directory.mkdir(parents=True, exist_ok=True)
@@ -93,15 +96,24 @@ def _export_and_build(component: wiring.Component, name: str) -> Path:
         if not (directory / "done").exists():
             for file, text in texts.items():
                 (directory / file).write_text(text)
-            _compile(directory, name, [file for file in texts])
+            _compile(directory, name, list(texts))
             (directory / "done").touch()
     return directory
 
 
-def _repeated(texts: dict[str, str]) -> list[str]:
-    """Modules with several instances: compiled once each, they build in a fraction of the time."""
-    uses = Counter(re.findall(r"^  (\w+) \S+ \($", "".join(texts.values()), re.MULTILINE))
-    return sorted(module for module, count in uses.items() if count > 1)
+def _shared_code(text: str) -> list[str]:
+    """Lines that have the code of a module with several instances written once, for all of them.
+
+    Instances share functions that are equal to the letter: so inputs are public, or each would read its parent's
+    signals.
+    """
+    uses = Counter(INSTANCE.findall(text))
+    lines = []
+    for module, body in MODULE.findall(text):
+        if uses[module] > 1:
+            lines.append(f'no_inline -module "{module}"')
+            lines += [f'public_flat_rd -module "{module}" -var "{port}"' for port in INPUT.findall(body)]
+    return lines
 
 
 def _compile(directory: Path, name: str, files: list[str]) -> None:
@@ -114,7 +126,18 @@ def _compile(directory: Path, name: str, files: list[str]) -> None:
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
     }
     verilate = [
-        *(str(root / "bin" / "verilator_bin"), "-cc", "--exe", "--vpi", "-O3", "--x-assign", "0", "--x-initial", "0"),
+        *(
+            str(root / "bin" / "verilator_bin"),
+            "-cc",
+            "--exe",
+            "--vpi",
+            "-O3",
+            "-fno-dfg",
+            "--x-assign",
+            "0",
+            "--x-initial",
+            "0",
+        ),
         *("-Wno-fatal", "-Wno-lint", "--prefix", "Vtop", "--top-module", name, "-Mdir", ".", "-o", name),
         *("-LDFLAGS", f"-Wl,-rpath,{libraries} -L{libraries} -lcocotbvpi_verilator"),
         str(cocotb_tools.config.share_dir / "lib" / "verilator" / "verilator.cpp"),
