@@ -26,7 +26,7 @@ PACKETS: dict[PacketType, tuple[Field, ...]] = {
         Field(name="arguments", lsb=8, width=8, hi=MAX_ARGUMENTS, doc="number of 64-bit arguments"),
         Field(name="cores", lsb=32, width=32, lo=1, hi=1, default=1, doc="mask of the cores that run it"),
         Field(name="program", lsb=64, width=64, multiple=64, doc="memory address of the first instruction"),
-        Field(name="length", lsb=128, width=32, lo=1, default=1, doc="instructions in the program"),
+        Field(name="length", lsb=128, width=32, lo=1, hi=(1 << 24) - 1, default=1, doc="instructions in the program"),
         Field(name="argument_block", lsb=192, width=64, multiple=64, doc="memory address of the arguments"),
     ),
     PacketType.WAIT: (
