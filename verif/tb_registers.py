@@ -59,7 +59,9 @@ async def access(dut: Any) -> None:
                 answer = read_data.unpack(await answered())
                 assert answer["resp"] == 0
                 results.append(answer["data"])
-            case "write":
+            case "write" | "clash":
+                if kind == "clash":
+                    inside.sets["irq_status"] = what[3]
                 channels["aw"].queue.append(what[0])
                 channels["w"].queue.append(write_data.pack(data=what[1], strb=what[2]))
                 assert await answered() == 0

@@ -42,7 +42,7 @@ def model(values: dict[str, int], accesses: list[tuple[Any, ...]]) -> tuple[list
     held = dict.fromkeys(HELD, 0)
     results: list[Any] = []
     for kind, what, *more in accesses:
-        name = names.get(what, "") if kind in ("read", "write") else what
+        name = what if kind in ("set", "change") else names.get(what, "")
         access = REGISTERS[name].access if name else ""
         result: Any = None
         if kind == "read":
@@ -56,6 +56,9 @@ def model(values: dict[str, int], accesses: list[tuple[Any, ...]]) -> tuple[list
             elif access == "w1c":
                 values[name] &= ~(data & mask)
             result = [name] if access == "wo" else []
+        elif kind == "clash":
+            values[name] = (values[name] & ~more[0]) | more[2]
+            result = []
         elif kind == "set":
             values[name] |= more[0]
         else:
@@ -69,6 +72,8 @@ def test_random_accesses(rng: np.random.Generator, stall: float) -> None:
     values = {name: word(rng) for name, register in REGISTERS.items() if register.access == "ro"}
     warm_up: list[tuple[Any, ...]] = [("read", REGISTERS[low].offset) for low in HELD.values()]
     accesses = warm_up + random_accesses(rng, 600)
+    if not stall:  # then a write happens in the cycle of the bits that the chip sets
+        accesses += [("clash", REGISTERS["irq_status"].offset, word(rng), 15, word(rng)) for _ in range(20)]
     inputs = {"seed": int(rng.integers(1 << 30)), "stall": stall, "values": values, "accesses": accesses}
     got = simulate(RegisterFile(), "gemel_registers", "tb_registers", inputs)
     assert (got["results"], got["shown"]) == model(values, accesses)
