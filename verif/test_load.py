@@ -26,7 +26,7 @@ def seed_of(rng: np.random.Generator) -> int:
 def test_random_instructions_give_golden_bytes(rng: np.random.Generator, latency: int, stall: float) -> None:
     program = [random_values(rng, Opcode.LOAD, NANO) for _ in range(40)]
     what = DmaRun(
-        opcode=Opcode.LOAD, programs=[program], seed=seed_of(rng), latency=latency, stall=stall, **images(rng, NANO)
+        opcode=Opcode.LOAD, programs=[program], seed=seed_of(rng), latency=latency, stall=stall, images=images(rng)
     )
     out = run(what)
     _, l1, _ = golden(what)
@@ -42,7 +42,7 @@ def test_waits_precede_and_signals_follow(rng: np.random.Generator) -> None:
         for pc in range(12)
     ]
     out = run(
-        DmaRun(opcode=Opcode.LOAD, programs=[program], seed=seed_of(rng), latency=5, stall=0.3, **images(rng, NANO))
+        DmaRun(opcode=Opcode.LOAD, programs=[program], seed=seed_of(rng), latency=5, stall=0.3, images=images(rng))
     )
     pairs = [
         (v["wait0"] | v["wait0_count"] << 5 | v["wait1_count"] << 18, v["signal0"] | v["signal0_count"] << 5)
@@ -70,7 +70,7 @@ def test_throughput(rng: np.random.Generator, count: int, length: int, offset: i
         rows(count1=each, bytes=length, stride1=-(-length // 64) * 64, mem=offset, l1=16384 * i, pitch=length // 32)
         for i in range(4)
     ]
-    what = DmaRun(opcode=Opcode.LOAD, programs=[program], latency=20 if length == 1024 else 0, **images(rng, NANO))
+    what = DmaRun(opcode=Opcode.LOAD, programs=[program], latency=20 if length == 1024 else 0, images=images(rng))
     out = run(what)
     assert_array_equal(out["l1"], golden(what)[1])
     assert out["accesses"][-1] - out["beats"][0] <= allowed + 4
@@ -78,13 +78,13 @@ def test_throughput(rng: np.random.Generator, count: int, length: int, offset: i
 
 def test_bursts_are_as_long_as_axi_allows(rng: np.random.Generator) -> None:
     program = [rows(count1=1, bytes=9000, mem=100, pitch=300)]
-    out = run(DmaRun(opcode=Opcode.LOAD, programs=[program], **images(rng, NANO)))
+    out = run(DmaRun(opcode=Opcode.LOAD, programs=[program], images=images(rng)))
     assert [(address, beats) for _, _, address, beats in out["bursts"]] == [(64, 63), (4096, 64), (8192, 15)]
 
 
 def test_no_traffic_for_absent_rows(rng: np.random.Generator) -> None:
     program = [rows(count1=7, bytes=70, valid1=0, fill=0x01020304, pitch=4), rows(count1=3, bytes=64, valid_bytes=0)]
-    what = DmaRun(opcode=Opcode.LOAD, programs=[program], **images(rng, NANO))
+    what = DmaRun(opcode=Opcode.LOAD, programs=[program], images=images(rng))
     out = run(what)
     assert out["bursts"] == []
     assert_array_equal(out["l1"], golden(what)[1])
@@ -111,7 +111,7 @@ def test_faults(rng: np.random.Generator, stall: float) -> None:
         before, after = (random_values(rng, Opcode.LOAD, NANO) for _ in range(2))
         programs += [[before, faulty, after], [after]]
     what = DmaRun(
-        opcode=Opcode.LOAD, programs=programs, seed=seed_of(rng), latency=7, stall=stall, **images(rng, NANO)
+        opcode=Opcode.LOAD, programs=programs, seed=seed_of(rng), latency=7, stall=stall, images=images(rng)
     )
     out = run(what)
     _, l1, faults = golden(what)
@@ -121,14 +121,14 @@ def test_faults(rng: np.random.Generator, stall: float) -> None:
         for values in program:
             chunks = chunks_of(values).ravel()
             touched[chunks[chunks < len(touched)]] = True
-    assert_array_equal(out["l1"].reshape(-1, 32)[~touched], what.l1.reshape(-1, 32)[~touched])
+    assert_array_equal(out["l1"].reshape(-1, 32)[~touched], what.images.l1.reshape(-1, 32)[~touched])
     last = chunks_of(programs[-1][0])
     assert_array_equal(out["l1"].reshape(-1, 32)[last], l1.reshape(-1, 32)[last])
 
 
 def test_error_response_names_its_burst(rng: np.random.Generator) -> None:
     program = [rows(count1=4, bytes=640, stride1=5000, mem=70, pitch=32) for _ in range(3)]
-    what = DmaRun(opcode=Opcode.LOAD, programs=[program], broken=(10048 + 5 * 64,), latency=20, **images(rng, NANO))
+    what = DmaRun(opcode=Opcode.LOAD, programs=[program], broken=(10048 + 5 * 64,), latency=20, images=images(rng))
     out = run(what)
     assert out["results"][0]["fault"] == {"code": int(FaultCode.MEMORY_READ), "pc": 0, "address": 10048}
 
@@ -141,7 +141,7 @@ def test_abort_at_any_time(rng: np.random.Generator) -> None:
         aborts[index] = int(rng.integers(3, 400))
     what = DmaRun(
         opcode=Opcode.LOAD, programs=programs, seed=seed_of(rng), latency=20, stall=0.2, abort_after=aborts,
-        **images(rng, NANO),
+        images=images(rng),
     )
     out = run(what)
     l1 = golden(what)[1].reshape(-1, 32)

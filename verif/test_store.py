@@ -39,7 +39,7 @@ def touched(program: list[dict[str, int]]) -> NDArray[np.bool_]:
 def test_random_instructions_give_golden_bytes(rng: np.random.Generator, latency: int, stall: float) -> None:
     program = [random_values(rng, Opcode.STORE, NANO) for _ in range(30)]
     what = DmaRun(
-        opcode=Opcode.STORE, programs=[program], seed=seed_of(rng), latency=latency, stall=stall, **images(rng, NANO)
+        opcode=Opcode.STORE, programs=[program], seed=seed_of(rng), latency=latency, stall=stall, images=images(rng)
     )
     out = run(what)
     memory, _, _ = golden(what)
@@ -52,7 +52,7 @@ def test_signals_follow_the_last_response(rng: np.random.Generator) -> None:
     program = [
         rows(count1=4, bytes=64, stride1=64, mem=256 * i, pitch=2, signal0=i, signal0_count=1 + i) for i in range(6)
     ]
-    out = run(DmaRun(opcode=Opcode.STORE, programs=[program], latency=50, **images(rng, NANO)))
+    out = run(DmaRun(opcode=Opcode.STORE, programs=[program], latency=50, images=images(rng)))
     signals = [(cycle, what) for cycle, kind, what in out["events"] if kind == "signal"]
     stops = [cycle for cycle, kind, _ in out["events"] if kind == "stop"]
     assert [what for _, what in signals] == [i | (1 + i) << 5 for i in range(6)]
@@ -74,7 +74,7 @@ def test_throughput(rng: np.random.Generator, count: int, length: int, offset: i
     ]
     program.append(program[0])
     what = DmaRun(
-        opcode=Opcode.STORE, programs=[program], latency=20 if length == 1024 else 0, **images(rng, NANO)
+        opcode=Opcode.STORE, programs=[program], latency=20 if length == 1024 else 0, images=images(rng)
     )
     out = run(what)
     assert_array_equal(out["memory"], golden(what)[0])
@@ -83,7 +83,7 @@ def test_throughput(rng: np.random.Generator, count: int, length: int, offset: i
 
 def test_bursts_are_as_long_as_axi_allows(rng: np.random.Generator) -> None:
     program = [rows(count1=1, bytes=9000, mem=100, pitch=300)]
-    out = run(DmaRun(opcode=Opcode.STORE, programs=[program], **images(rng, NANO)))
+    out = run(DmaRun(opcode=Opcode.STORE, programs=[program], images=images(rng)))
     assert [(address, beats) for _, _, address, beats in out["bursts"]] == [(64, 63), (4096, 64), (8192, 15)]
 
 
@@ -107,20 +107,20 @@ def test_faults(rng: np.random.Generator, stall: float) -> None:
         before, after = (random_values(rng, Opcode.STORE, NANO) for _ in range(2))
         programs += [[before, faulty, after], [after]]
     what = DmaRun(
-        opcode=Opcode.STORE, programs=programs, seed=seed_of(rng), latency=7, stall=stall, **images(rng, NANO)
+        opcode=Opcode.STORE, programs=programs, seed=seed_of(rng), latency=7, stall=stall, images=images(rng)
     )
     out = run(what)
     memory, _, faults = golden(what)
     assert [result["fault"] for result in out["results"]] == faults
     everything = touched([values for program in programs for values in program])
-    assert_array_equal(out["memory"][~everything], what.memory[~everything])
+    assert_array_equal(out["memory"][~everything], what.images.memory[~everything])
     last = touched(programs[-1])
     assert_array_equal(out["memory"][last], memory[last])
 
 
 def test_error_response_names_its_burst(rng: np.random.Generator) -> None:
     program = [rows(count1=4, bytes=640, stride1=5000, mem=70, pitch=32) for _ in range(3)]
-    what = DmaRun(opcode=Opcode.STORE, programs=[program], broken=(10048 + 5 * 64,), latency=20, **images(rng, NANO))
+    what = DmaRun(opcode=Opcode.STORE, programs=[program], broken=(10048 + 5 * 64,), latency=20, images=images(rng))
     out = run(what)
     assert out["results"][0]["fault"] == {"code": int(FaultCode.MEMORY_WRITE), "pc": 0, "address": 10048}
 
@@ -139,7 +139,7 @@ def test_abort_at_any_time(rng: np.random.Generator) -> None:
         latency=20,
         stall=0.2,
         abort_after=aborts,
-        **images(rng, NANO),
+        images=images(rng),
     )
     out = run(what)
     assert all(result["fault"] is None for result in out["results"])
@@ -147,4 +147,4 @@ def test_abort_at_any_time(rng: np.random.Generator) -> None:
     last = touched(programs[-1])
     assert_array_equal(out["memory"][last], memory[last])
     everything = touched([values for program in programs for values in program])
-    assert_array_equal(out["memory"][~everything], what.memory[~everything])
+    assert_array_equal(out["memory"][~everything], what.images.memory[~everything])

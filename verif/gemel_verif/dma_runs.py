@@ -12,6 +12,7 @@ from gemel_golden.faults import Fault
 from gemel_golden.isa import INSTRUCTIONS, Opcode
 from gemel_rtl.dma.load import LoadUnit
 from gemel_rtl.dma.store import StoreUnit
+from gemel_verif.dma_scenarios import Images
 from gemel_verif.runner import simulate
 
 __all__ = ["DmaRun", "golden", "run"]
@@ -25,8 +26,8 @@ class DmaRun:
 
     opcode: Opcode
     programs: list[list[dict[str, int]]]
-    memory: NDArray[np.uint8]
-    l1: NDArray[np.uint8]
+    images: Images
+    """Contents before the first program."""
     seed: int = 0
     latency: int = 1
     """Cycles between an address (a write: its last beat) and the first answer."""
@@ -55,8 +56,8 @@ def run(what: DmaRun) -> dict[str, Any]:
         "unit": name,
         "config": what.config,
         "programs": programs,
-        "memory": what.memory,
-        "l1": what.l1,
+        "memory": what.images.memory,
+        "l1": what.images.l1,
         "seed": what.seed,
         "latency": what.latency,
         "stall": what.stall,
@@ -68,7 +69,7 @@ def run(what: DmaRun) -> dict[str, Any]:
 
 def golden(what: DmaRun) -> tuple[NDArray[np.uint8], NDArray[np.uint8], list[dict[str, int] | None]]:
     """Memory, L1 and each program's fault record, by the golden model; a fault ends its program."""
-    memory, l1 = what.memory.copy(), what.l1.copy()
+    memory, l1 = what.images.memory.copy(), what.images.l1.copy()
     step = dma.load if what.opcode == Opcode.LOAD else dma.store
     faults: list[dict[str, int] | None] = []
     for program in what.programs:

@@ -1,23 +1,30 @@
 """Random DMA instructions for block tests."""
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
-from gemel_golden.config import CHUNK, ChipConfig
+from gemel_golden.config import CHUNK, CONFIGS, ChipConfig
 from gemel_golden.isa import Opcode
 from gemel_golden.l1 import chunk_addresses
 
-__all__ = ["MEMORY_BYTES", "chunks_of", "images", "random_values", "span"]
+__all__ = ["MEMORY_BYTES", "Images", "chunks_of", "images", "random_values", "span"]
 
 MEMORY_BYTES = 1 << 16
 
 
-def images(rng: np.random.Generator, config: ChipConfig) -> dict[str, NDArray[np.uint8]]:
-    """Random contents of memory and L1."""
-    return {
-        "memory": rng.integers(0, 256, MEMORY_BYTES, dtype=np.uint8),
-        "l1": rng.integers(0, 256, config.l1_bytes, dtype=np.uint8),
-    }
+class Images(NamedTuple):
+    """The bytes of memory and of L1."""
+
+    memory: NDArray[np.uint8]
+    l1: NDArray[np.uint8]
+
+
+def images(rng: np.random.Generator, l1_bytes: int = CONFIGS["nano"].l1_bytes) -> Images:
+    """Random contents."""
+    memory, l1 = (rng.integers(0, 256, size, dtype=np.uint8) for size in (MEMORY_BYTES, l1_bytes))
+    return Images(memory, l1)
 
 
 def span(values: dict[str, int]) -> tuple[int, int]:
@@ -62,7 +69,7 @@ def _draw(rng: np.random.Generator, opcode: Opcode) -> dict[str, int]:
     if rng.random() < 0.5:
         length = int(rng.integers(1, 131))
     else:
-        length = int(rng.choice([32, 64, 96, 128, 1024, rng.integers(1, 5000)]))
+        length = int(rng.choice(np.array([32, 64, 96, 128, 1024, rng.integers(1, 5000)])))
     while np.prod(counts) * length > 8000:
         counts[int(np.argmax(counts))] = -(-max(counts) // 2)
     columns = -(-length // CHUNK)
@@ -76,13 +83,13 @@ def _draw(rng: np.random.Generator, opcode: Opcode) -> dict[str, int]:
     for d, count in enumerate(counts, 1):
         stride = int(tight) * reach
         if opcode == Opcode.LOAD:
-            stride = int(rng.choice([stride, stride, -stride, 0, int(rng.integers(-300, 300))]))
+            stride = int(rng.choice(np.array([stride, stride, -stride, 0, int(rng.integers(-300, 300))])))
         elif rng.random() < 0.2:
             stride = int(rng.integers(-100, 100))
         values[f"stride{d}"] = stride
         reach *= count
     if opcode == Opcode.LOAD:
-        values["valid_bytes"] = int(rng.choice([1 << 16, length, rng.integers(0, length + 1)]))
-        values["valid1"] = int(rng.choice([(1 << 16) - 1, counts[0], rng.integers(0, counts[0] + 1)]))
+        values["valid_bytes"] = int(rng.choice(np.array([1 << 16, length, rng.integers(0, length + 1)])))
+        values["valid1"] = int(rng.choice(np.array([(1 << 16) - 1, counts[0], rng.integers(0, counts[0] + 1)])))
         values["fill"] = int(rng.integers(1 << 32))
     return values

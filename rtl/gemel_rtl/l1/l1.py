@@ -1,56 +1,21 @@
 """The L1 scratchpad: banks of two half-planes behind four read ports and two write ports."""
 
-from amaranth.hdl import Cat, Module, Signal, Value
-from amaranth.lib import memory, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In
 from amaranth.utils import ceil_log2
 
 from gemel_golden.config import CHUNK, ChipConfig
 from gemel_rtl.interfaces import l1_read_port, l1_write_port
+from gemel_rtl.l1.bank import Bank
 from gemel_rtl.shared import Shared
 
-__all__ = ["L1", "READ_LATENCY", "READ_PORTS", "WRITE_PORTS", "Bank"]
+__all__ = ["L1", "READ_LATENCY", "READ_PORTS", "WRITE_PORTS"]
 
 READ_PORTS = ("a", "b", "c", "store")
 WRITE_PORTS = ("load", "d")
 READ_LATENCY = 2
 """Cycles from a read request's transfer to its data."""
-
-
-class Bank(wiring.Component):
-    """One bank of one half-plane: a single-port memory of 32-byte entries with byte enables.
-
-    A read's `read_data` comes a cycle later and holds. Nothing is read in a cycle that writes.
-
-    Parameters: depth (entries).
-    Members: `address`, `read`, `mask` (one bit per byte), `write_data`, `read_data`.
-    """
-
-    def __init__(self, depth: int):
-        self.depth = depth
-        super().__init__(
-            {
-                "address": In(max(1, ceil_log2(depth))),
-                "read": In(1),
-                "mask": In(CHUNK),
-                "write_data": In(8 * CHUNK),
-                "read_data": Out(8 * CHUNK),
-            }
-        )
-
-    def elaborate(self, platform) -> Module:
-        m = Module()
-        m.submodules.memory = cells = memory.Memory(shape=8 * CHUNK, depth=self.depth, init=[])
-        read, write = cells.read_port(), cells.write_port(granularity=8)
-        m.d.comb += [
-            read.addr.eq(self.address),
-            read.en.eq(self.read),
-            write.addr.eq(self.address),
-            write.en.eq(self.mask),
-            write.data.eq(self.write_data),
-            self.read_data.eq(read.data),
-        ]
-        return m
 
 
 class L1(wiring.Component):
@@ -91,7 +56,13 @@ class L1(wiring.Component):
 
         outputs = []
         for h in range(2):
-            row = []
+            row, mask, data = [], [], []
+            for name in WRITE_PORTS:
+                request = getattr(self, name).req.payload
+                mask.append(Signal(CHUNK, name=f"{name}_mask{h}"))
+                data.append(Signal(8 * CHUNK, name=f"{name}_data{h}"))
+                m.d.comb += mask[-1].eq(request.mask.word_select(h, CHUNK))
+                m.d.comb += data[-1].eq(request.data.word_select(h, 8 * CHUNK))
             for b in range(banks):
                 bank = Shared(Bank(self.config.l1_words // banks), name="gemel_l1_bank")
                 m.submodules[f"bank{h}_{b}"] = bank
@@ -104,13 +75,14 @@ class L1(wiring.Component):
                     with m.If(take):
                         m.d.comb += bank.address.eq(address(port, h)[bank_bits:])
                 m.d.comb += bank.read.eq(Cat(takes[: len(READ_PORTS)]).any())
-                for name, take in zip(WRITE_PORTS, takes[len(READ_PORTS) :], strict=True):
-                    request = getattr(self, name).req.payload
-                    with m.If(take):
-                        m.d.comb += [
-                            bank.mask.eq(request.mask.word_select(h, CHUNK)),
-                            bank.write_data.eq(request.data.word_select(h, 8 * CHUNK)),
-                        ]
+                load, d = takes[len(READ_PORTS) :]
+                m.d.comb += [
+                    bank.write.eq(load | d),
+                    bank.source.eq(d),
+                    bank.mask.eq(Mux(d, mask[1], mask[0])),
+                    bank.data0.eq(data[0]),
+                    bank.data1.eq(data[1]),
+                ]
                 row.append(bank.read_data)
             outputs.append(row)
 
