@@ -39,7 +39,7 @@ class ChipConfig:
     """Instructions that each unit's queue holds."""
     fetch_depth: int = 64
     """Instructions that the sequencer's window holds: a loop body up to this size isn't fetched again."""
-    outstanding: int = 32
+    outstanding: int = 128
     """Read bursts (and write bursts) that a DMA keeps under way."""
     mem_address_bits: int = 40
     """Width of a memory address."""
@@ -115,7 +115,7 @@ class ChipConfig:
 CONFIGS: dict[str, ChipConfig] = {
     c.name: c
     for c in (
-        ChipConfig(name="nano", rows=2, cols=2, l1_bytes=64 * 1024, l1_banks=4, outstanding=8, fetch_depth=16),
+        ChipConfig(name="nano", rows=2, cols=2, l1_bytes=64 * 1024, l1_banks=4, outstanding=16, fetch_depth=16),
         ChipConfig(name="inference"),
         ChipConfig(name="training", rows=4, cols=4),
     )

@@ -1,7 +1,7 @@
 """Signatures of the handshakes between blocks: L1 ports, AXI4, instruction issue, semaphores, faults.
 
-Streams follow `amaranth.lib.stream`: a transfer happens in a cycle in which valid and ready are both high; valid doesn't
-depend on ready and payload holds while valid waits.
+Streams follow `amaranth.lib.stream`: a transfer happens in a cycle in which valid and ready are both high; valid
+doesn't depend on ready and payload holds while valid waits.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
+
 from gemel_golden.config import CHUNK, WORD, ChipConfig
 
 PC_BITS = 24
@@ -24,16 +25,15 @@ def l1_request(config: ChipConfig) -> data.StructLayout:
 
 
 def l1_write(config: ChipConfig) -> data.StructLayout:
-    """A write: half h of `data` goes to word `addr<h>` where `en<h>`, bytes by `mask` (64 bits, bit 32h+b is byte b of half h)."""
+    """A write: half h of `data` goes to word `addr<h>` where `en<h>`; bit 32h + b of `mask` enables its byte b."""
     bits = ceil_log2(config.l1_words)
-    return data.StructLayout(
-        {"addr0": bits, "addr1": bits, "en0": 1, "en1": 1, "data": 8 * WORD, "mask": WORD}
-    )
+    return data.StructLayout({"addr0": bits, "addr1": bits, "en0": 1, "en1": 1, "data": 8 * WORD, "mask": WORD})
 
 
 def l1_read_port(config: ChipConfig) -> wiring.Signature:
-    """Initiator side of a read port. `valid` and `data` come, in order, exactly `L1.read_latency` cycles after `req`'s transfer;
-    they can't be held back, so the initiator asks only for what it has room for. Halves not enabled hold anything.
+    """Initiator side of a read port. `valid` and `data` come, in order, `L1.read_latency` cycles after `req`'s
+    transfer; they can't be held back, so the initiator asks only for what it has room for. Halves not enabled hold
+    anything.
     """
     return wiring.Signature(
         {"req": Out(stream.Signature(l1_request(config))), "valid": In(1), "data": In(data.ArrayLayout(8 * CHUNK, 2))}
@@ -41,7 +41,7 @@ def l1_read_port(config: ChipConfig) -> wiring.Signature:
 
 
 def l1_write_port(config: ChipConfig) -> wiring.Signature:
-    """Initiator side of a write port: a write has happened for every read whose request is transferred in a later cycle."""
+    """Initiator side of a write port: a read whose request is transferred in a later cycle sees the write."""
     return wiring.Signature({"req": Out(stream.Signature(l1_write(config)))})
 
 
@@ -55,9 +55,11 @@ Issue = stream.Signature(issue_payload())
 SEMAPHORE_PAIR = data.StructLayout({"sem0": 5, "count0": 8, "sem1": 5, "count1": 8})
 """Two semaphores and their counts; a count of 0 is none."""
 
-Semaphores = wiring.Signature({"wait": Out(stream.Signature(SEMAPHORE_PAIR)), "signal": Out(stream.Signature(SEMAPHORE_PAIR))})
-"""A unit's side. `wait` transfers when both counts are there, and takes them; `signal` adds both. A unit drives `wait` only
-for an instruction that waits, and gives `signal` once all the instruction wrote is visible."""
+Semaphores = wiring.Signature(
+    {"wait": Out(stream.Signature(SEMAPHORE_PAIR)), "signal": Out(stream.Signature(SEMAPHORE_PAIR))}
+)
+"""A unit's side. `wait` transfers when both counts are there, and takes them; `signal` adds both. A unit drives
+`wait` only for an instruction that waits, and gives `signal` once all the instruction wrote is visible."""
 
 Fault = wiring.Signature({"valid": Out(1), "code": Out(4), "pc": Out(PC_BITS), "address": Out(64)})
 """A unit's fault: `valid` rises and holds, with the first fault's record, until `abort` rises."""
@@ -73,14 +75,15 @@ Supervision = wiring.Signature(
         "stop": Out(1),
     }
 )
-"""A unit's side of supervision. `abort` (held for many cycles): drop queued and unfinished work without signalling, finish what
-the bus has under way, then be idle. `idle`: nothing queued inside the unit, nothing unfinished, all writes done (the queue in front of
-it is the sequencer's to watch). `waiting`: held by semaphores; `pc`: where it is. `start`/`stop`: one-cycle pulses as an
-instruction begins (its waits granted) and is done, both in program order, for traces."""
+"""A unit's side of supervision. `abort` (held for many cycles): drop queued and unfinished work without signalling,
+finish what the bus has under way, then be idle. `idle`: nothing queued inside the unit, nothing unfinished, all
+writes done (the queue in front of it is the sequencer's to watch). `waiting`: held by semaphores; `pc`: where it is.
+`start`/`stop`: one-cycle pulses as an instruction begins (its waits granted) and is done, both in program order, for
+traces."""
 
 
 def axi_read(config: ChipConfig, id_bits: int) -> wiring.Signature:
-    """Manager side of AXI4's read channels; 64-byte beats, INCR bursts only, so size and burst are constants of the top."""
+    """Manager side of AXI4's read channels; 64-byte beats and INCR bursts, so the top drives size and burst."""
     ar = data.StructLayout({"id": id_bits, "addr": config.mem_address_bits, "len": 8})
     r = data.StructLayout({"id": id_bits, "data": AXI_DATA_BITS, "resp": 2, "last": 1})
     return wiring.Signature({"ar": Out(stream.Signature(ar)), "r": In(stream.Signature(r))})

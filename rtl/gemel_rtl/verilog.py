@@ -12,6 +12,8 @@ from gemel_rtl.shared import flat_ports
 
 __all__ = ["Export", "export", "file_name"]
 
+ZEROS = re.compile(r"^  initial begin\n(?:    \S+\[\d+\] = \d+'h0+;\n)+  end\n", re.MULTILINE)
+"""A memory's initial zeros: a line per word, which real memories don't honour and simulators take for granted."""
 INTERNAL_ATTRIBUTES = ("generator", "top", "src", "amaranth.hierarchy", "amaranth.decoding")
 MODULE = re.compile(r"^module \\(\S+)$", re.MULTILINE)
 REFERENCE = re.compile(r"^(module |  cell )\\(\S+)", re.MULTILINE)
@@ -78,7 +80,7 @@ def export(component: wiring.Component, name: str) -> dict[str, str]:
         found[1]: found[0] for found in re.finditer(r"^module (\S+?)\(.*?^endmodule\n", text, re.DOTALL | re.MULTILINE)
     }
     order = [module for part in context.rtlil.values() for module in MODULE.findall(part)]
-    return {module: _title(context, module) + verilog[module] for module in order if module in verilog}
+    return {module: _title(context, module) + ZEROS.sub("", verilog[module]) for module in order if module in verilog}
 
 
 def _title(context: Export, module: str) -> str:

@@ -11,23 +11,24 @@ __all__ = ["Bank"]
 
 
 class Bank(wiring.Component):
-    """A single-port memory of 32-byte entries with byte enables: stands for an SRAM macro of the technology.
+    """A memory of 32-byte entries, one read and one write a cycle, with byte enables: stands for a two-port SRAM macro.
 
-    A read's `read_data` comes a cycle later and holds. A write takes the bytes in `mask` (one bit each) from the one of
-    two sources that `source` names. A cycle reads or writes. The enables are written out as one merged write and the
-    sources are chosen here, since a simulator then skips all of it where nothing is written.
+    A read's `read_data` comes a cycle later and holds; it doesn't see a write of the same cycle. A write takes the
+    bytes in `mask` (one bit each) from the one of two sources that `source` names. The enables are written out as one
+    merged write and the sources are chosen here, since a simulator then skips all of it where nothing is written.
 
     Parameters: depth (entries).
-    Members: `address`, `read`, `write`, `source`, `mask`, `data0`, `data1`, `read_data`.
+    Members: `read`, `read_address`, `read_data`, `write`, `write_address`, `source`, `mask`, `data0`, `data1`.
     """
 
     def __init__(self, depth: int):
         self.depth = depth
         super().__init__(
             {
-                "address": In(max(1, ceil_log2(depth))),
                 "read": In(1),
+                "read_address": In(max(1, ceil_log2(depth))),
                 "write": In(1),
+                "write_address": In(max(1, ceil_log2(depth))),
                 "mask": In(CHUNK),
                 "source": In(1),
                 "data0": In(8 * CHUNK),
@@ -39,9 +40,14 @@ class Bank(wiring.Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         m.submodules.memory = cells = memory.Memory(shape=8 * CHUNK, depth=self.depth, init=[])
-        entry, write = cells.read_port(domain="comb"), cells.write_port()
+        read, entry, write = cells.read_port(domain="comb"), cells.read_port(domain="comb"), cells.write_port()
         bits, data = Signal(8 * CHUNK), Signal(8 * CHUNK)
-        m.d.comb += [entry.addr.eq(self.address), write.addr.eq(self.address), write.en.eq(self.write)]
+        m.d.comb += [
+            read.addr.eq(self.read_address),
+            entry.addr.eq(self.write_address),
+            write.addr.eq(self.write_address),
+            write.en.eq(self.write),
+        ]
         with m.If(self.write):
             m.d.comb += [
                 bits.eq(Cat(bit.replicate(8) for bit in self.mask)),
@@ -49,5 +55,5 @@ class Bank(wiring.Component):
                 write.data.eq((data & bits) | (entry.data & ~bits)),
             ]
         with m.If(self.read):
-            m.d.sync += self.read_data.eq(entry.data)
+            m.d.sync += self.read_data.eq(read.data)
         return m

@@ -19,11 +19,14 @@ READ_LATENCY = 2
 
 
 class L1(wiring.Component):
-    """The scratchpad. Half h of word w is in bank w mod `l1_banks` of plane h; a bank does one access a cycle.
+    """The scratchpad. Half h of word w is in bank w mod `l1_banks` of plane h; a bank does a read and a write a cycle.
 
-    An access takes all its halves in the cycle of its transfer. Where two ports want one bank, the one that comes
-    first in an order that rotates every cycle goes, so that no request waits more than five cycles; an access without
-    conflict goes at once. Reads see every write transferred in an earlier cycle.
+    An access takes all its halves in the cycle of its transfer. Where two read ports, or the two write ports, want one
+    bank, the one that comes first in an order that rotates every cycle goes, so that no request waits more than three
+    cycles; an access without conflict goes at once. Reads see every write transferred in an earlier cycle.
+
+    Two-port banks let a unit stream into L1 at the full rate while another streams out of it: with single-port banks
+    both streams lose an eighth of their cycles to each other whenever they run at the bus's rate, as in decoding.
 
     Parameters: config.
     Members: read ports `a`, `b`, `c`, `store` and write ports `load`, `d` (see `gemel_rtl.interfaces`).
@@ -52,7 +55,8 @@ class L1(wiring.Component):
         def address(port, h: int) -> Value:
             return port.req.payload[f"addr{h}"]
 
-        granted = self._arbitrate(m, ports, bank_bits)
+        readers, writers = ports[: len(READ_PORTS)], ports[len(READ_PORTS) :]
+        granted = self._arbitrate(m, readers, bank_bits, "read") + self._arbitrate(m, writers, bank_bits, "write")
 
         outputs = []
         for h in range(2):
@@ -71,9 +75,10 @@ class L1(wiring.Component):
                     take = Signal(name=f"take_{name}_{h}_{b}")
                     m.d.comb += take.eq(go & enable(port, h) & (address(port, h)[:bank_bits] == b))
                     takes.append(take)
-                for port, take in zip(ports, takes, strict=True):
+                for name, port, take in zip(names, ports, takes, strict=True):
+                    target = bank.read_address if name in READ_PORTS else bank.write_address
                     with m.If(take):
-                        m.d.comb += bank.address.eq(address(port, h)[bank_bits:])
+                        m.d.comb += target.eq(address(port, h)[bank_bits:])
                 m.d.comb += bank.read.eq(Cat(takes[: len(READ_PORTS)]).any())
                 load, d = takes[len(READ_PORTS) :]
                 m.d.comb += [
@@ -100,15 +105,15 @@ class L1(wiring.Component):
                             m.d.sync += port.data[h].eq(outputs[h][b])
         return m
 
-    def _arbitrate(self, m: Module, ports: list, bank_bits: int) -> list[Signal]:
-        """Drive every port's ready; return who transfers in this cycle."""
+    def _arbitrate(self, m: Module, ports: list, bank_bits: int, kind: str) -> list[Signal]:
+        """Drive these ports' ready; return who of them transfers in this cycle."""
         n = len(ports)
-        top = Signal(n, init=1)
+        top = Signal(n, init=1, name=f"{kind}_top")
         m.d.sync += top.eq(top.rotate_left(1))
         blocked: list[list[Value]] = [[] for _ in ports]
         for p in range(n):
             for q in range(p + 1, n):
-                meet = Signal(name=f"meet_{p}_{q}")
+                meet = Signal(name=f"{kind}_meet_{p}_{q}")
                 first, second = ports[p].req, ports[q].req
                 same = [
                     first.payload[f"en{h}"]
@@ -117,13 +122,13 @@ class L1(wiring.Component):
                     for h in range(2)
                 ]
                 m.d.comb += meet.eq(first.valid & second.valid & Cat(same).any())
-                q_first = Signal(name=f"first_{q}_{p}")  # q precedes p when the top lies after p and not after q
+                q_first = Signal(name=f"{kind}_first_{q}_{p}")  # q precedes p when the top lies after p and not after q
                 m.d.comb += q_first.eq(top[p + 1 : q + 1].any())
                 blocked[p].append(meet & q_first)
                 blocked[q].append(meet & ~q_first)
         granted = []
         for p, port in enumerate(ports):
-            go = Signal(name=f"granted_{p}")
+            go = Signal(name=f"{kind}_granted_{p}")
             m.d.comb += [port.req.ready.eq(~Cat(blocked[p]).any()), go.eq(port.req.valid & port.req.ready)]
             granted.append(go)
         return granted
