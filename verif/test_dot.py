@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from gemel_golden import fp32
 from gemel_golden.dot import block_elements, block_matmul
 from gemel_golden.formats import FORMATS, by_name, decode
+from gemel_golden.rounding import encode
 from gemel_rtl.numeric.dot import DotUnit
 from gemel_verif.numeric_benches import DotGrid
 from gemel_verif.runner import simulate
@@ -29,15 +30,28 @@ def _blocks(rng: np.random.Generator, codes: NDArray[Any], half: int) -> list[in
     return [int.from_bytes(row.tobytes(), "little") for row in data]
 
 
+def _codes(rng: np.random.Generator, fmt: str, width: int, kind: str) -> NDArray[Any]:
+    """Blocks of `gemel_verif.stimulus`'s kinds, and "opposed": even blocks have zeros in their first half, odd ones the
+    largest numbers, both small numbers in the other. A zero's exponent must not count as the block's largest.
+    """
+    if kind != "opposed":
+        return operands(rng, fmt, (BLOCKS, width), kind)
+    spec = by_name(fmt)
+    codes = encode(rng.uniform(-2, 2, (BLOCKS, width)) * 2.0 ** max(spec.emin, -20), fmt)[0]
+    large = np.where(np.arange(BLOCKS)[:, None] % 2, spec.largest, 0) | rng.integers(0, 2, codes.shape) << spec.bits - 1
+    codes[:, : width // 2] = large[:, : width // 2]
+    return codes
+
+
 def _case(rng: np.random.Generator, fmt_a: str, fmt_b: str, kinds: tuple[str, str]) -> dict[str, Any]:
     """All pairs of random blocks of two formats: golden's results, and the ports' values cycle by cycle."""
     width = block_elements(fmt_a, fmt_b)
-    lanes = width if rng.random() < 0.6 else int(rng.integers(0, width + 1))
+    lanes = width if kinds[0] == "opposed" or rng.random() < 0.6 else int(rng.integers(0, width + 1))
     wide = width == 16
     sides, ports = [], {}
     for side, name, kind in zip("ab", (fmt_a, fmt_b), kinds, strict=True):
         fmt = by_name(name)
-        codes = operands(rng, fmt, (BLOCKS, width), kind)
+        codes = _codes(rng, name, width, kind)
         half = int(wide and fmt.bits == 8 and rng.integers(0, 2))
         blocks = _blocks(rng, codes[:, :lanes], half)
         groups = [
@@ -61,7 +75,7 @@ def _case(rng: np.random.Generator, fmt_a: str, fmt_b: str, kinds: tuple[str, st
 @pytest.mark.parametrize("fmt_a", OPERANDS)
 def test_dot(rng: np.random.Generator, fmt_a: str, fmt_b: str) -> None:
     mixed = [(str(a), str(b)) for a, b in rng.choice(KINDS, (4, 2))]
-    kinds = [*((kind, kind) for kind in KINDS), *mixed]
+    kinds = [*((kind, kind) for kind in (*KINDS, "opposed")), *mixed]
     cases = [_case(rng, fmt_a, fmt_b, pair) for pair in kinds]
     ports = {name: [v for case in cases for v in case["ports"][name]] for name in cases[0]["ports"]}
     grid = DotGrid(rows=SIDE, cols=SIDE)
