@@ -47,7 +47,7 @@ class EdgeDecoder(wiring.Component):
         present = Signal(LANES)
         half_block = Signal(LANES * 4)
         m.d.comb += [
-            present.eq((Const(1, LANES + 1) << self.lanes) - 1),
+            present.eq(Cat(self.lanes > lane for lane in range(LANES))),
             half_block.eq(Mux(self.half, self.block[LANES * 4 :], self.block[: LANES * 4])),
         ]
         decoded = []
