@@ -39,8 +39,8 @@ class Export:
         Raises ValueError when another component already has that name.
         """
         if name in self.components:
-            _check_same(self.components[name], component, name)
             component._MustUse__silence = True  # never elaborated, since its equal was: no warning of Amaranth's
+            _check_same(self.components[name], component, name)
             return self._inputs[name]
         self.components[name] = component
         ports = {
