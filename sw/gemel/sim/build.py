@@ -66,9 +66,8 @@ def library(config: ChipConfig, *, profile: str = "fast-run", waves: bool = Fals
     with BuildProgress(config.name) as progress:
         progress.step("elaborating")
         verilog = elaborate(config)
-        flags = _flags(verilog, PROFILES[profile], waves)
-        key = _key(verilog, flags, compiler)
-        place = cache.entry("sim", key, lambda directory: _build(verilog, flags, compiler, directory, progress))
+        flags = _flags(verilog, PROFILES[profile], waves, compiler)
+        place = cache.entry("sim", _key(verilog, flags), lambda place: _build(verilog, flags, place, progress))
         return place / LIBRARY
 
 
@@ -93,28 +92,29 @@ class Flags:
 
     verilator: tuple[str, ...]
     make: tuple[str, ...]
+    versions: tuple[str, ...]
     units: str
     """The units that the harness traces, as a C++ list."""
 
 
-def _flags(verilog: Verilog, profile: Profile, waves: bool) -> Flags:
+def _flags(verilog: Verilog, profile: Profile, waves: bool, compiler: str) -> Flags:
+    version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True).stdout
     return Flags(
         verilator=(*VERILATOR_FLAGS, *profile.verilator, *(("--trace-vcd",) if waves else ())),
         make=(
+            *(f"CXX={compiler}", f"LINK={compiler}", "AR=ar", f"CXXFLAGS={CXX_FLAGS}", "LDFLAGS=-shared"),
             *(f"OPT_FAST={profile.fast}", f"OPT_SLOW={profile.slow}", f"OPT_GLOBAL={profile.library}"),
-            "VM_PARALLEL_BUILDS=1",
+            *("VM_PARALLEL_BUILDS=1", "CFG_CXXFLAGS_PCH_I=-include"),
         ),
+        versions=(importlib.metadata.version("verilator"), version.split("\n")[0]),
         units=" ".join(f"X({unit}, {Unit[unit.upper()].value})" for unit in verilog.units),
     )
 
 
-def _key(verilog: Verilog, flags: Flags, compiler: str) -> str:
-    version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True).stdout.split("\n")[0]
-    sha = hashlib.sha256(verilog.digest.encode())
-    sha.update(repr((flags, verilog.repeated, compiler, version, importlib.metadata.version("verilator"))).encode())
+def _key(verilog: Verilog, flags: Flags) -> str:
+    sha = hashlib.sha256(verilog.digest.encode() + repr(flags).encode() + _control(verilog).encode())
     for path in sorted(HARNESS.iterdir()):
         sha.update(path.name.encode() + path.read_bytes())
-    sha.update(Path(__file__).read_bytes())
     return sha.hexdigest()[:32]
 
 
@@ -132,7 +132,7 @@ def _control(verilog: Verilog) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _build(verilog: Verilog, flags: Flags, compiler: str, directory: Path, progress: BuildProgress) -> None:
+def _build(verilog: Verilog, flags: Flags, directory: Path, progress: BuildProgress) -> None:
     root = _verilator_root()
     work = directory / "obj"
     work.mkdir()
@@ -144,14 +144,32 @@ def _build(verilog: Verilog, flags: Flags, compiler: str, directory: Path, progr
     command += ["-CFLAGS", f"-I{HARNESS}", "-o", LIBRARY, str(control)]
     command += [*map(str, verilog.files), str(HARNESS / "harness.cpp")]
     _run(command, "Verilator", env=os.environ | {"VERILATOR_ROOT": str(root)})
-    objects = len(list(work.glob("*.cpp"))) + 4  # the two precompiled headers, the run-time library, the harness
-    progress.step("compiling", total=objects)
-    tools = [f"CXX={compiler}", f"LINK={compiler}", "AR=ar", f"PYTHON3={sys.executable}", "CFG_CXXFLAGS_PCH_I=-include"]
-    command = ["make", "-C", str(work), "-f", "Vchip.mk", f"-j{JOBS}", *tools, *flags.make]
-    command += [f"CXXFLAGS={CXX_FLAGS}", "LDFLAGS=-shared"]
-    _run(command, compiler, on_line=lambda line: progress.advance() if COMPILES.search(line) else None)
+    compiled = _reuse_runtime(work, flags)
+    others = 3 if compiled else 6  # two precompiled headers, the harness, Verilator's library
+    progress.step("compiling", total=len(list(work.glob("*.cpp"))) + others)
+    command = ["make", "-C", str(work), "-f", "Vchip.mk", f"-j{JOBS}", f"PYTHON3={sys.executable}", *flags.make]
+    _run(command, "the compiler", on_line=lambda line: progress.advance() if COMPILES.search(line) else None)
+    if not compiled:
+        cache.entry("runtime", _runtime_key(flags), lambda place: _copy_runtime(work, place))
     (work / LIBRARY).rename(directory / LIBRARY)
     shutil.rmtree(work)
+
+
+def _runtime_key(flags: Flags) -> str:
+    return hashlib.sha256(repr((flags.verilator, flags.make, flags.versions)).encode()).hexdigest()[:32]
+
+
+def _reuse_runtime(work: Path, flags: Flags) -> bool:
+    """Give make the objects of Verilator's own library that an earlier build left; whether there were any."""
+    place = cache.find("runtime", _runtime_key(flags))
+    if place is not None:
+        _copy_runtime(place, work)
+    return place is not None
+
+
+def _copy_runtime(source: Path, target: Path) -> None:
+    for path in source.glob("verilated*.o"):
+        shutil.copyfile(path, target / path.name)
 
 
 def _run(

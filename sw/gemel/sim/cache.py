@@ -23,6 +23,12 @@ def directory() -> Path:
     return Path(os.environ.get("GEMEL_CACHE") or Path.home() / ".cache" / "gemel")
 
 
+def find(kind: str, key: str) -> Path | None:
+    """The directory of `key` among the things of `kind`, if it is there."""
+    place = directory() / kind / key
+    return place if place.is_dir() else None
+
+
 def entry(kind: str, key: str, make: Callable[[Path], None]) -> Path:
     """The directory of `key` among the things of `kind`, made by ``make(temporary directory)`` unless it is there.
 
