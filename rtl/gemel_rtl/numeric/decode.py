@@ -1,21 +1,15 @@
 """Operand decoder at the edge of the dot-unit array: 32 bytes of any format to signs, exponents, significands."""
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
-from amaranth.lib import data, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from gemel_golden.formats import FORMATS, Format
+from gemel_golden.formats import FORMATS
 from gemel_rtl.numeric.layouts import EXP_BIAS, LANES, SIG_EVEN, SIG_ODD, DecodedBlock
 
 __all__ = ["EdgeDecoder"]
 
-NARROW = tuple(FORMATS[name] for name in ("e4m3", "e5m2", "int8"))
-WIDE = tuple(FORMATS[name] for name in ("bf16", "fp16"))
-
-
-def lane_layout(width: int) -> data.StructLayout:
-    """One decoded element with a significand of `width` bits."""
-    return data.StructLayout({"sig": width, "exp": 8, "sign": 1, "zero": 1, "nan": 1, "inf": 1})
+BF16, FP16, E4M3, E5M2, INT8 = (FORMATS[name] for name in ("bf16", "fp16", "e4m3", "e5m2", "int8"))
 
 
 class EdgeDecoder(wiring.Component):
@@ -44,70 +38,88 @@ class EdgeDecoder(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        present = Signal(LANES)
+        is_bf16, is_e4m3, is_int, is_16 = (Signal(name=name) for name in ("is_bf16", "is_e4m3", "is_int", "is_16"))
+        present, spread = Signal(LANES), Signal(LANES)
         half_block = Signal(LANES * 4)
+        bias, ones = Signal(8), Signal(8)
         m.d.comb += [
-            present.eq(Cat(self.lanes > lane for lane in range(LANES))),
+            is_bf16.eq(self.fmt == BF16.code),
+            is_e4m3.eq(self.fmt == E4M3.code),
+            is_int.eq(self.fmt == INT8.code),
+            is_16.eq(is_bf16 | (self.fmt == FP16.code)),
+            present.eq((Const(1, LANES + 1) << self.lanes) - 1),
+            spread.eq(Mux(self.wide, Cat(Cat(bit, 0) for bit in present[: LANES // 2]), present)),
             half_block.eq(Mux(self.half, self.block[LANES * 4 :], self.block[: LANES * 4])),
+            bias.eq(Mux(is_bf16, 0, Mux(is_e4m3, EXP_BIAS - E4M3.bias, EXP_BIAS - FP16.bias))),
+            ones.eq(Mux(is_bf16, 0xFF, Mux(is_e4m3, 0xF, 0x1F))),
         ]
-        decoded = []
+        lanes = []
         for lane in range(LANES):
-            even = lane % 2 == 0
-            element = data.View(shape := lane_layout(SIG_EVEN if even else SIG_ODD), Signal(shape, name=f"lane{lane}"))
-            enable = Signal(name=f"enable{lane}")
-            byte = Signal(8, name=f"byte{lane}")
-            decoded.append(element)
-            if even:
-                m.d.comb += enable.eq(Mux(self.wide, present[lane // 2], present[lane]))
-                m.d.comb += byte.eq(
-                    Mux(self.wide, half_block.word_select(lane // 2, 8), self.block.word_select(lane, 8))
-                )
+            byte = self.block.word_select(lane, 8)
+            code = Signal(16, name=f"code{lane}")
+            if lane % 2:
+                m.d.comb += code.eq(Cat(Const(0, 8), byte))
             else:
-                m.d.comb += [enable.eq(present[lane] & ~self.wide), byte.eq(self.block.word_select(lane, 8))]
-            m.d.comb += element.zero.eq(1)
-            with m.If(enable), m.Switch(self.fmt):
-                for fmt in NARROW:
-                    with m.Case(fmt.code):
-                        m.d.comb += _decode(element, byte, fmt)
-                for fmt in WIDE if even else ():
-                    with m.Case(fmt.code):
-                        m.d.comb += _decode(element, self.block.word_select(lane // 2, 16), fmt)
+                byte = Mux(self.wide, half_block.word_select(lane // 2, 8), byte)
+                pair = self.block.word_select(lane // 2, 16)
+                m.d.comb += code.eq(Mux(is_16, pair, Cat(Const(0, 8), byte)))
+            lanes.append(self._lane(m, lane, code, spread[lane], is_bf16, is_e4m3, is_int, bias, ones))
         m.d.comb += [
-            self.o.sign.eq(Cat(lane.sign for lane in decoded)),
-            self.o.zero.eq(Cat(lane.zero for lane in decoded)),
-            self.o.nan.eq(Cat(lane.nan for lane in decoded)),
-            self.o.inf.eq(Cat(lane.inf for lane in decoded)),
-            Value.cast(self.o.exp).eq(Cat(lane.exp for lane in decoded)),
-            Value.cast(self.o.odd).eq(Cat(lane.sig for lane in decoded[1::2])),
-            Value.cast(self.o.even).eq(Cat(lane.sig for lane in decoded[0::2])),
+            self.o.sign.eq(Cat(lane["sign"] for lane in lanes) & spread),
+            self.o.zero.eq(~(Cat(lane["nonzero"] for lane in lanes) & spread)),
+            self.o.nan.eq(Cat(lane["nan"] for lane in lanes) & spread),
+            self.o.inf.eq(Cat(lane["inf"] for lane in lanes) & spread),
+            Value.cast(self.o.exp).eq(Cat(lane["exp"] for lane in lanes)),
+            Value.cast(self.o.odd).eq(Cat(lane["sig"] for lane in lanes[1::2])),
+            Value.cast(self.o.even).eq(Cat(lane["sig"] for lane in lanes[0::2])),
         ]
         return m
 
-
-def _decode(lane: data.View, code: Value, fmt: Format) -> list:
-    """The statements that fill `lane` from an element of `fmt`."""
-    sign = code[fmt.bits - 1]
-    pad = Const(0, len(lane.sig) - fmt.p)
-    if fmt.is_int:
-        magnitude = Mux(sign, -code, code)[: fmt.bits]
-        return [
-            lane.sign.eq(sign),
-            lane.zero.eq(code == 0),
-            lane.exp.eq(EXP_BIAS + fmt.p - 1),
-            lane.sig.eq(Cat(pad, magnitude)),
+    def _lane(
+        self,
+        m: Module,
+        lane: int,
+        code: Signal,
+        enable: Value,
+        is_bf16: Signal,
+        is_e4m3: Signal,
+        is_int: Signal,
+        bias: Signal,
+        ones: Signal,
+    ) -> dict[str, Value]:
+        """One element, left-aligned in 16 bits. E5M2 is FP16 cut short, so these two share their path; odd lanes have
+        no 16-bit elements, and a significand of 8 bits."""
+        narrow = lane % 2 == 1
+        width = SIG_ODD if narrow else SIG_EVEN
+        field, mantissa = Signal(5 if narrow else 8, name=f"field{lane}"), Signal(width - 1, name=f"mantissa{lane}")
+        normal, some, special = (Signal(name=f"{name}{lane}") for name in ("normal", "some", "special"))
+        exp, sig = Signal(8, name=f"exp{lane}"), Signal(width, name=f"sig{lane}")
+        low = 10 - (width - 1)
+        half_field, half_mantissa = code[10:15], code[low:10]
+        e4m3_mantissa = Cat(Const(0, width - 1 - 3), code[8:11])
+        if narrow:
+            m.d.comb += [
+                field.eq(Mux(is_e4m3, code[11:15], half_field)),
+                mantissa.eq(Mux(is_e4m3, e4m3_mantissa, half_mantissa)),
+            ]
+        else:
+            m.d.comb += [
+                field.eq(Mux(is_bf16, code[7:15], Mux(is_e4m3, code[11:15], half_field))),
+                mantissa.eq(Mux(is_bf16, Cat(Const(0, 3), code[:7]), Mux(is_e4m3, e4m3_mantissa, half_mantissa))),
+            ]
+        magnitude = Mux(code[15], -code[8:], code[8:])[:8]
+        m.d.comb += [
+            normal.eq(field.any()),
+            some.eq(mantissa.any()),
+            special.eq((field == ones) & ~is_int),
+            exp.eq(Mux(is_int, EXP_BIAS + INT8.p - 1, (field | ~normal) + bias)),
+            sig.eq(Mux(enable, Mux(is_int, Cat(Const(0, width - 8), magnitude), Cat(mantissa, normal)), 0)),
         ]
-    mantissa = code[: fmt.mantissa_bits]
-    field = code[fmt.mantissa_bits : fmt.bits - 1]
-    normal = field.any()
-    if fmt.has_inf:
-        special, nan, inf = field.all(), mantissa.any(), ~mantissa.any()
-    else:
-        special, nan, inf = code[: fmt.bits - 1] == fmt.nan, Const(1), Const(0)
-    return [
-        lane.sign.eq(sign),
-        lane.zero.eq(code[: fmt.bits - 1] == 0),
-        lane.nan.eq(special & nan),
-        lane.inf.eq(special & inf),
-        lane.exp.eq(Cat(field[0] | ~normal, field[1:]) + (EXP_BIAS - fmt.bias)),
-        lane.sig.eq(Cat(pad, mantissa, normal)),
-    ]
+        return {
+            "sign": code[15],
+            "nonzero": normal | some | (is_int & code[8:].any()),
+            "nan": special & Mux(is_e4m3, code[8:11].all(), some),
+            "inf": special & ~is_e4m3 & ~some,
+            "exp": exp,
+            "sig": sig,
+        }
