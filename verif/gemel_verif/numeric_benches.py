@@ -13,7 +13,7 @@ from gemel_rtl.numeric.accumulate import DotCell
 from gemel_rtl.numeric.decode import EdgeDecoder
 from gemel_rtl.numeric.dot import DotUnit
 from gemel_rtl.numeric.layouts import DecodedBlock
-from gemel_rtl.shared import flat_ports
+from gemel_rtl.shared import Shared, flat_ports
 
 __all__ = ["CellBench", "DotGrid", "Lanes", "as_ports"]
 
@@ -40,7 +40,7 @@ class Lanes(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         for lane in range(self.count):
-            m.submodules[f"lane{lane}"] = component = self.make()
+            m.submodules[f"lane{lane}"] = component = Shared(self.make(), name="lane")
             for port in flat_ports(component):
                 outer = getattr(self, port.name)
                 if port.name not in self.shared:
@@ -82,7 +82,7 @@ class DotGrid(wiring.Component):
         for r, a in enumerate(rows):
             for c, b in enumerate(cols):
                 at = r * self.cols + c
-                m.submodules[f"dot{r}_{c}"] = dot = DotUnit()
+                m.submodules[f"dot{r}_{c}"] = dot = Shared(DotUnit(), name="dot_unit")
                 m.d.comb += [
                     dot.valid.eq(valid),
                     dot.integer.eq(integer),
@@ -145,9 +145,10 @@ def _decoders(bench: Any, m: Module) -> tuple[list[Value], list[Value]]:
         blocks = getattr(bench, side)
         decoded = []
         for i in range(len(blocks) // 256):
-            m.submodules[f"decode_{side}{i}"] = decoder = EdgeDecoder()
+            m.submodules[f"decode_{side}{i}"] = decoder = Shared(EdgeDecoder(), name="edge_decoder")
             held = Signal(DecodedBlock, name=f"{side}{i}", reset_less=True)
             m.d.comb += [
+                decoder.enable.eq(1),
                 decoder.block.eq(blocks.word_select(i, 256)),
                 decoder.fmt.eq(getattr(bench, f"fmt_{side}")),
                 decoder.half.eq(getattr(bench, f"half_{side}")),

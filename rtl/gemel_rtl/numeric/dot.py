@@ -55,7 +55,7 @@ class DotUnit(wiring.Component):
         m = Module()
         pipe = Pipeline(m, self.valid)
         a, b = self.a, self.b
-        self._special_values(m)
+        nan, any_inf, inf_sign = self._special_values(m)
 
         # 1: products, their exponents, the maxima of four.
         negative, zero = Signal(LANES), Signal(LANES)
@@ -76,7 +76,7 @@ class DotUnit(wiring.Component):
         exponents = [pipe.register(value, name=f"exponent{lane}") for lane, value in enumerate(exponents)]
         maxima = [pipe.register(value, name=f"maximum{at}") for at, value in enumerate(maxima)]
         negative = pipe.register(negative, name="negative")
-        head = data.View(HEAD, pipe.register(Cat(self.integer, self.nan, self.inf, self.inf_sign), name="head"))
+        head = data.View(HEAD, pipe.register(Cat(self.integer, nan, any_inf, inf_sign), name="head"))
 
         # 2: the block's maximum, each product's distance from it.
         largest = balanced(maxima, self._maximum(m))
@@ -159,19 +159,17 @@ class DotUnit(wiring.Component):
         ]
         return m
 
-    def _special_values(self, m: Module) -> None:
-        """Sets self.nan, self.inf, self.inf_sign: what NaN and Inf operands make of the block."""
+    def _special_values(self, m: Module) -> tuple[Value, Value, Value]:
+        """What NaN and Inf operands make of the block: whether it is NaN, infinite, and with which sign."""
         a, b = self.a, self.b
-        self.nan, self.inf, self.inf_sign = Signal(name="nan"), Signal(name="inf"), Signal(name="inf_sign")
-        inf, plus, minus = Signal(LANES), Signal(), Signal()
+        inf, plus, minus, nan = Signal(LANES), Signal(), Signal(), Signal()
         m.d.comb += [
             inf.eq(a.inf | b.inf),
             minus.eq((inf & (a.sign ^ b.sign)).any()),
             plus.eq((inf & ~(a.sign ^ b.sign)).any()),
-            self.nan.eq((a.nan | b.nan | (a.inf & b.zero) | (b.inf & a.zero)).any() | (plus & minus)),
-            self.inf.eq(inf.any()),
-            self.inf_sign.eq(minus),
+            nan.eq((a.nan | b.nan | (a.inf & b.zero) | (b.inf & a.zero)).any() | (plus & minus)),
         ]
+        return nan, inf.any(), minus
 
     def _maximum(self, m: Module):
         def maximum(x: Value, y: Value) -> Value:
