@@ -1,5 +1,7 @@
 """Operand decoder at the edge of the dot-unit array: 32 bytes of any format to signs, exponents, significands."""
 
+from dataclasses import dataclass
+
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -12,8 +14,24 @@ __all__ = ["EdgeDecoder"]
 BF16, FP16, E4M3, E5M2, INT8 = (FORMATS[name] for name in ("bf16", "fp16", "e4m3", "e5m2", "int8"))
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Block:
+    """What all lanes of a block share: what kind of format it is, and its numbers."""
+
+    is_16: Signal
+    is_bf16: Signal
+    is_e4m3: Signal
+    is_int: Signal
+    bias: Signal
+    """Added to an exponent field."""
+    ones: Signal
+    """The exponent field of NaN and Inf."""
+    half: Signal
+    """The 16 bytes of 8-bit elements when `wide`."""
+
+
 class EdgeDecoder(wiring.Component):
-    """Decodes one block of one operand, as `gemel_golden.dot` defines it; combinational.
+    """Decodes one block of one operand, as `gemel_golden.dot` defines it; combinational, and at rest unless enabled.
 
     Element j of a block of 8-bit formats comes out in lane j. When `wide` is set the block has 16 elements and element
     i comes out in lane 2i, the odd lanes being zero: a 16-bit element is bytes 2i and 2i + 1, an 8-bit one is byte
@@ -21,6 +39,7 @@ class EdgeDecoder(wiring.Component):
 
     Members
     -------
+    enable : In(1), `o` is used in this cycle; while low nothing switches, and a simulator skips the work
     block : In(256), the bytes, the first lowest
     fmt : In(4), format code: BF16, FP16 (these only with `wide`), E4M3, E5M2 or INT8
     wide : In(1), one of the two operands of the product is 16 bits wide
@@ -29,6 +48,7 @@ class EdgeDecoder(wiring.Component):
     o : Out(DecodedBlock)
     """
 
+    enable: In(1)
     block: In(256)
     fmt: In(4)
     wide: In(1)
@@ -38,58 +58,47 @@ class EdgeDecoder(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        is_bf16, is_e4m3, is_int, is_16 = (Signal(name=name) for name in ("is_bf16", "is_e4m3", "is_int", "is_16"))
+        block = _Block(
+            **{name: Signal(name=name) for name in ("is_16", "is_bf16", "is_e4m3", "is_int")},
+            **{name: Signal(8, name=name) for name in ("bias", "ones")},
+            half=Signal(LANES * 4),
+        )
         present, spread = Signal(LANES), Signal(LANES)
-        half_block = Signal(LANES * 4)
-        bias, ones = Signal(8), Signal(8)
         m.d.comb += [
-            is_bf16.eq(self.fmt == BF16.code),
-            is_e4m3.eq(self.fmt == E4M3.code),
-            is_int.eq(self.fmt == INT8.code),
-            is_16.eq(is_bf16 | (self.fmt == FP16.code)),
+            block.is_bf16.eq(self.fmt == BF16.code),
+            block.is_e4m3.eq(self.fmt == E4M3.code),
+            block.is_int.eq(self.fmt == INT8.code),
+            block.is_16.eq(block.is_bf16 | (self.fmt == FP16.code)),
             present.eq((Const(1, LANES + 1) << self.lanes) - 1),
             spread.eq(Mux(self.wide, Cat(Cat(bit, 0) for bit in present[: LANES // 2]), present)),
-            half_block.eq(Mux(self.half, self.block[LANES * 4 :], self.block[: LANES * 4])),
-            bias.eq(Mux(is_bf16, 0, Mux(is_e4m3, EXP_BIAS - E4M3.bias, EXP_BIAS - FP16.bias))),
-            ones.eq(Mux(is_bf16, 0xFF, Mux(is_e4m3, 0xF, 0x1F))),
+            block.half.eq(Mux(self.half, self.block[LANES * 4 :], self.block[: LANES * 4])),
+            block.bias.eq(Mux(block.is_bf16, 0, Mux(block.is_e4m3, EXP_BIAS - E4M3.bias, EXP_BIAS - FP16.bias))),
+            block.ones.eq(Mux(block.is_bf16, 0xFF, Mux(block.is_e4m3, 0xF, 0x1F))),
         ]
-        lanes = []
-        for lane in range(LANES):
-            byte = self.block.word_select(lane, 8)
-            code = Signal(16, name=f"code{lane}")
-            if lane % 2:
-                m.d.comb += code.eq(Cat(Const(0, 8), byte))
-            else:
-                byte = Mux(self.wide, half_block.word_select(lane // 2, 8), byte)
-                pair = self.block.word_select(lane // 2, 16)
-                m.d.comb += code.eq(Mux(is_16, pair, Cat(Const(0, 8), byte)))
-            lanes.append(self._lane(m, lane, code, spread[lane], is_bf16, is_e4m3, is_int, bias, ones))
-        m.d.comb += [
-            self.o.sign.eq(Cat(lane["sign"] for lane in lanes) & spread),
-            self.o.zero.eq(~(Cat(lane["nonzero"] for lane in lanes) & spread)),
-            self.o.nan.eq(Cat(lane["nan"] for lane in lanes) & spread),
-            self.o.inf.eq(Cat(lane["inf"] for lane in lanes) & spread),
-            Value.cast(self.o.exp).eq(Cat(lane["exp"] for lane in lanes)),
-            Value.cast(self.o.odd).eq(Cat(lane["sig"] for lane in lanes[1::2])),
-            Value.cast(self.o.even).eq(Cat(lane["sig"] for lane in lanes[0::2])),
-        ]
+        with m.If(self.enable):
+            lanes = [self._lane(m, lane, spread[lane], block) for lane in range(LANES)]
+            m.d.comb += [
+                self.o.sign.eq(Cat(lane["sign"] for lane in lanes) & spread),
+                self.o.zero.eq(~(Cat(lane["nonzero"] for lane in lanes) & spread)),
+                self.o.nan.eq(Cat(lane["nan"] for lane in lanes) & spread),
+                self.o.inf.eq(Cat(lane["inf"] for lane in lanes) & spread),
+                Value.cast(self.o.exp).eq(Cat(lane["exp"] for lane in lanes)),
+                Value.cast(self.o.odd).eq(Cat(lane["sig"] for lane in lanes[1::2])),
+                Value.cast(self.o.even).eq(Cat(lane["sig"] for lane in lanes[0::2])),
+            ]
         return m
 
-    def _lane(
-        self,
-        m: Module,
-        lane: int,
-        code: Signal,
-        enable: Value,
-        is_bf16: Signal,
-        is_e4m3: Signal,
-        is_int: Signal,
-        bias: Signal,
-        ones: Signal,
-    ) -> dict[str, Value]:
+    def _lane(self, m: Module, lane: int, present: Value, block: _Block) -> dict[str, Value]:
         """One element, left-aligned in 16 bits. E5M2 is FP16 cut short, so these two share their path; odd lanes have
         no 16-bit elements, and a significand of 8 bits."""
         narrow = lane % 2 == 1
+        byte = self.block.word_select(lane, 8)
+        code = Signal(16, name=f"code{lane}")
+        if narrow:
+            m.d.comb += code.eq(Cat(Const(0, 8), byte))
+        else:
+            byte = Mux(self.wide, block.half.word_select(lane // 2, 8), byte)
+            m.d.comb += code.eq(Mux(block.is_16, self.block.word_select(lane // 2, 16), Cat(Const(0, 8), byte)))
         width = SIG_ODD if narrow else SIG_EVEN
         field, mantissa = Signal(5 if narrow else 8, name=f"field{lane}"), Signal(width - 1, name=f"mantissa{lane}")
         normal, some, special = (Signal(name=f"{name}{lane}") for name in ("normal", "some", "special"))
@@ -99,27 +108,29 @@ class EdgeDecoder(wiring.Component):
         e4m3_mantissa = Cat(Const(0, width - 1 - 3), code[8:11])
         if narrow:
             m.d.comb += [
-                field.eq(Mux(is_e4m3, code[11:15], half_field)),
-                mantissa.eq(Mux(is_e4m3, e4m3_mantissa, half_mantissa)),
+                field.eq(Mux(block.is_e4m3, code[11:15], half_field)),
+                mantissa.eq(Mux(block.is_e4m3, e4m3_mantissa, half_mantissa)),
             ]
         else:
             m.d.comb += [
-                field.eq(Mux(is_bf16, code[7:15], Mux(is_e4m3, code[11:15], half_field))),
-                mantissa.eq(Mux(is_bf16, Cat(Const(0, 3), code[:7]), Mux(is_e4m3, e4m3_mantissa, half_mantissa))),
+                field.eq(Mux(block.is_bf16, code[7:15], Mux(block.is_e4m3, code[11:15], half_field))),
+                mantissa.eq(
+                    Mux(block.is_bf16, Cat(Const(0, 3), code[:7]), Mux(block.is_e4m3, e4m3_mantissa, half_mantissa))
+                ),
             ]
         magnitude = Mux(code[15], -code[8:], code[8:])[:8]
         m.d.comb += [
             normal.eq(field.any()),
             some.eq(mantissa.any()),
-            special.eq((field == ones) & ~is_int),
-            exp.eq(Mux(is_int, EXP_BIAS + INT8.p - 1, (field | ~normal) + bias)),
-            sig.eq(Mux(enable, Mux(is_int, Cat(Const(0, width - 8), magnitude), Cat(mantissa, normal)), 0)),
+            special.eq((field == block.ones) & ~block.is_int),
+            exp.eq(Mux(block.is_int, EXP_BIAS + INT8.p - 1, (field | ~normal) + block.bias)),
+            sig.eq(Mux(present, Mux(block.is_int, Cat(Const(0, width - 8), magnitude), Cat(mantissa, normal)), 0)),
         ]
         return {
             "sign": code[15],
-            "nonzero": normal | some | (is_int & code[8:].any()),
-            "nan": special & Mux(is_e4m3, code[8:11].all(), some),
-            "inf": special & ~is_e4m3 & ~some,
+            "nonzero": normal | some | (block.is_int & code[8:].any()),
+            "nan": special & Mux(block.is_e4m3, code[8:11].all(), some),
+            "inf": special & ~block.is_e4m3 & ~some,
             "exp": exp,
             "sig": sig,
         }

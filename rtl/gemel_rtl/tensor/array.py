@@ -1,6 +1,6 @@
 """The array: operand decoders at two edges and rows x cols dot cells between them."""
 
-from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.hdl import Cat, Module, Shape, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
@@ -141,8 +141,9 @@ class Array(wiring.Component):
         decoded = []
         for i in range(blocks.shape().length):
             m.submodules[f"decode_{name}{i}"] = decoder = Shared(EdgeDecoder(), name="gemel_edge_decoder")
-            held = Signal(data.Layout.cast(DecodedBlock).size, name=f"{name}{i}", reset_less=True)
+            held = Signal(Shape.cast(DecodedBlock).width, name=f"{name}{i}", reset_less=True)
             m.d.comb += [
+                decoder.enable.eq(load),
                 decoder.block.eq(blocks[i]),
                 decoder.fmt.eq(edge.fmt),
                 decoder.wide.eq(edge.wide),
