@@ -28,8 +28,14 @@ async def read(dut, inputs, outputs) -> None:
     ar, r = packer(signature, "ar"), packer(signature, "r")
     bench = Bench(dut)
     memory = ReadMemory(
-        dut, "o", chip, inputs["memory"], rng,
-        latency=inputs["latency"], stall=inputs["stall"], interleave=inputs["interleave"],
+        dut,
+        "o",
+        chip,
+        inputs["memory"],
+        rng,
+        latency=inputs["latency"],
+        stall=inputs["stall"],
+        interleave=inputs["interleave"],
     )
     got: list[list[tuple[int, int, int, int]]] = []
     bench.models.append(memory)

@@ -190,9 +190,7 @@ def test_next_packet_is_fetched_meanwhile(rng: np.random.Generator) -> None:
     """With 100 cycles of latency, launches of 2 arguments follow each other after one latency, not two."""
     batch = Batch()
     for _ in range(RING_SIZE):
-        batch.packets.append(
-            encode_packet(PacketType.LAUNCH, arguments=2, program=0, length=1, argument_block=DATA)
-        )
+        batch.packets.append(encode_packet(PacketType.LAUNCH, arguments=2, program=0, length=1, argument_block=DATA))
     memory = np.zeros(MEMORY, np.uint8)
     inputs = {
         "config": CHIP.name,

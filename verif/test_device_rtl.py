@@ -88,13 +88,33 @@ def random_matmul(rng: np.random.Generator) -> Program:
     for rows, fmt, place in ((m, fmt_a, 0), (n, fmt_b, 16384)):
         p.load(
             mem=reg(1) + int(rng.integers(1 << 17)),
-            l1=place, layout=1, bytes=k * bits[fmt] // 8, valid_bytes=k * bits[fmt] // 8,
-            count1=rows, valid1=rows, stride1=512, pitch=16, signal={0: 1},
+            l1=place,
+            layout=1,
+            bytes=k * bits[fmt] // 8,
+            valid_bytes=k * bits[fmt] // 8,
+            count1=rows,
+            valid1=rows,
+            stride1=512,
+            pitch=16,
+            signal={0: 1},
         )
     p.matmul(
-        a=0, b=16384, d=32768, a_format=fmt_a, b_format=fmt_b, d_format=fmt_d,
-        m=m, n=n, k=k, a_pitch=16, b_pitch=16, d_pitch=16,
-        activation=int(rng.integers(2)), saturate=int(rng.integers(2)), wait={0: 2}, signal={1: 1},
+        a=0,
+        b=16384,
+        d=32768,
+        a_format=fmt_a,
+        b_format=fmt_b,
+        d_format=fmt_d,
+        m=m,
+        n=n,
+        k=k,
+        a_pitch=16,
+        b_pitch=16,
+        d_pitch=16,
+        activation=int(rng.integers(2)),
+        saturate=int(rng.integers(2)),
+        wait={0: 2},
+        signal={1: 1},
     )
     row = -(-n * bits[fmt_d] // 8)
     target = reg(1) + (1 << 18) + int(rng.integers(1000))

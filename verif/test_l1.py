@@ -110,8 +110,6 @@ def test_a_tile_streams_at_full_rate(rng: np.random.Generator) -> None:
     out = simulate_l1({"load": writes + [writes[0]] * 8, "a": [reads[0]] * len(writes) + reads})
     assert read_rows(l1, Layout.TILE, 5, rows // 2, rows, columns * CHUNK).tobytes() == values.tobytes()
     answers = [data.to_bytes(64, "little") for _, port, data in out["answers"]][-len(reads) :]
-    assert_array_equal(
-        np.frombuffer(b"".join(answers), np.uint8), np.frombuffer(b"".join(expected), np.uint8)
-    )
+    assert_array_equal(np.frombuffer(b"".join(answers), np.uint8), np.frombuffer(b"".join(expected), np.uint8))
     cycles = [cycle for cycle, port, _, _ in out["grants"] if port == "a"][-len(reads) + 8 :]
     assert cycles == list(range(cycles[0], cycles[0] + len(cycles)))

@@ -110,9 +110,7 @@ def test_faults(rng: np.random.Generator, stall: float) -> None:
     for faulty in FAULTY.values():
         before, after = (random_values(rng, Opcode.LOAD, NANO) for _ in range(2))
         programs += [[before, faulty, after], [after]]
-    what = DmaRun(
-        opcode=Opcode.LOAD, programs=programs, seed=seed_of(rng), latency=7, stall=stall, images=images(rng)
-    )
+    what = DmaRun(opcode=Opcode.LOAD, programs=programs, seed=seed_of(rng), latency=7, stall=stall, images=images(rng))
     out = run(what)
     _, l1, faults = golden(what)
     assert [result["fault"] for result in out["results"]] == faults
@@ -140,7 +138,12 @@ def test_abort_at_any_time(rng: np.random.Generator) -> None:
         programs += [[random_values(rng, Opcode.LOAD, NANO) for _ in range(5)], [random_values(rng, Opcode.LOAD, NANO)]]
         aborts[index] = int(rng.integers(3, 400))
     what = DmaRun(
-        opcode=Opcode.LOAD, programs=programs, seed=seed_of(rng), latency=20, stall=0.2, abort_after=aborts,
+        opcode=Opcode.LOAD,
+        programs=programs,
+        seed=seed_of(rng),
+        latency=20,
+        stall=0.2,
+        abort_after=aborts,
         images=images(rng),
     )
     out = run(what)

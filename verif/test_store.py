@@ -73,9 +73,7 @@ def test_throughput(rng: np.random.Generator, count: int, length: int, offset: i
         for i in range(3)
     ]
     program.append(program[0])
-    what = DmaRun(
-        opcode=Opcode.STORE, programs=[program], latency=20 if length == 1024 else 0, images=images(rng)
-    )
+    what = DmaRun(opcode=Opcode.STORE, programs=[program], latency=20 if length == 1024 else 0, images=images(rng))
     out = run(what)
     assert_array_equal(out["memory"], golden(what)[0])
     assert out["beats"][-1] - out["accesses"][0] <= allowed + 8
@@ -106,9 +104,7 @@ def test_faults(rng: np.random.Generator, stall: float) -> None:
     for faulty in FAULTY.values():
         before, after = (random_values(rng, Opcode.STORE, NANO) for _ in range(2))
         programs += [[before, faulty, after], [after]]
-    what = DmaRun(
-        opcode=Opcode.STORE, programs=programs, seed=seed_of(rng), latency=7, stall=stall, images=images(rng)
-    )
+    what = DmaRun(opcode=Opcode.STORE, programs=programs, seed=seed_of(rng), latency=7, stall=stall, images=images(rng))
     out = run(what)
     memory, _, faults = golden(what)
     assert [result["fault"] for result in out["results"]] == faults

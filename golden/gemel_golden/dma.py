@@ -53,9 +53,7 @@ def store(values: Mapping[str, int], memory: NDArray[np.uint8], l1: NDArray[np.u
     row_bytes = values["bytes"]
     for rows, chunks in _blocks(values, -(-row_bytes // CHUNK), Unit.STORE):
         targets = row_addresses(values, rows)
-        _check(
-            values, memory, l1, chunks, np.full(len(rows), row_bytes), targets, FaultCode.MEMORY_WRITE, Unit.STORE
-        )
+        _check(values, memory, l1, chunks, np.full(len(rows), row_bytes), targets, FaultCode.MEMORY_WRITE, Unit.STORE)
         data = read_chunks(l1, chunks, Unit.STORE).reshape(len(rows), -1)[:, :row_bytes]
         memory[targets.astype(np.int64)[:, None] + np.arange(row_bytes)] = data
 

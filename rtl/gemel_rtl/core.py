@@ -125,9 +125,7 @@ class Core(wiring.Component):
         m.d.comb += [getattr(self, name).eq(getattr(counters, name)) for name in COUNTS]
         return m
 
-    def _connect_worker(
-        self, m: Module, sequencer: Sequencer, unit: Unit, component: Any, source: Value
-    ) -> Value:
+    def _connect_worker(self, m: Module, sequencer: Sequencer, unit: Unit, component: Any, source: Value) -> Value:
         """Issue, timeline and the index of the instruction that signals; whether the unit has work."""
         name = unit.name.lower()
         issue = getattr(sequencer, f"issue_{name}")

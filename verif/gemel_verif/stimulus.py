@@ -17,10 +17,11 @@ _SIGNS = np.array([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]]
 def operands(rng: np.random.Generator, fmt: Format | str, shape: tuple[int, ...], kind: str) -> NDArray[Any]:
     """Random codes of one kind, in the format's storage dtype; the last axis is K. See `KINDS`.
 
-    "cancelling": groups of four equal magnitudes whose products cancel, and the rest 6 to 12 bits below (16-bit formats:
-    6 to 20), so that a block's products have a tail 12 to 24 (40) bits below what cancels. "special": normal data, one element in 48 is NaN, an
-    infinity, a zero of either sign or a largest value. "overflow": magnitudes in the top binades.
-    Integers have no specials: their extremes and zero stand in. Raises ValueError for an unknown kind.
+    "cancelling": groups of four equal magnitudes whose products cancel, and the rest 6 to 12 bits below (16-bit
+    formats: 6 to 20), so that a block's products have a tail 12 to 24 (40) bits below what cancels. "special": normal
+    data, one element in 48 is NaN, an infinity, a zero of either sign or a largest value. "overflow": magnitudes in
+    the top binades. Integers have no specials: their extremes and zero stand in. Raises ValueError for an unknown
+    kind.
     """
     fmt = by_name(fmt)
     if kind not in KINDS:

@@ -99,9 +99,7 @@ class CommandProcessor(wiring.Component):
             self.waiting.eq((state == State.LOOK) | (state == State.COMPARE) | (state == State.PAUSE)),
         ]
 
-        fields = {
-            kind: {f.name: bits[f.lsb : f.lsb + f.width] for f in PACKETS[kind]} for kind in PacketType
-        }
+        fields = {kind: {f.name: bits[f.lsb : f.lsb + f.width] for f in PACKETS[kind]} for kind in PacketType}
         launch, wait, signal = fields[PacketType.LAUNCH], fields[PacketType.WAIT], fields[PacketType.SIGNAL]
         found = is_kind(m, bits[:8], PacketType)
         illegal = Signal(reset_less=True)

@@ -29,10 +29,10 @@ def illegal_field(m: Module, bits: Value, found: Mapping[int, Value], fields: Ma
 
     `found[k]` says that the word is of kind k, whose fields beside bits 0-7 are `fields[k]`.
     """
-    wrong = [any_of(found[k] for k in kinds) & any_of(_violations(field, bits))
-             for field, kinds in _sharing(fields).items()]
-    wrong += [bits[low:high].any() & ~any_of(found[k] for k in kinds)
-              for low, high, kinds in _runs(len(bits), fields)]
+    wrong = [
+        any_of(found[k] for k in kinds) & any_of(_violations(field, bits)) for field, kinds in _sharing(fields).items()
+    ]
+    wrong += [bits[low:high].any() & ~any_of(found[k] for k in kinds) for low, high, kinds in _runs(len(bits), fields)]
     return any_of(wrong)
 
 

@@ -70,8 +70,11 @@ class LoopStack(wiring.Component):
             distance = Signal(PC_BITS, name=f"distance{i}")
             fits = Signal(name=f"fits{i}")
             chosen = Signal(PC_BITS, name=f"keep{i}")
-            m.d.comb += [distance.eq(self.pc - starts[i]), fits.eq((depth > i) & (distance < self.window)),
-                         chosen.eq(keep)]
+            m.d.comb += [
+                distance.eq(self.pc - starts[i]),
+                fits.eq((depth > i) & (distance < self.window)),
+                chosen.eq(keep),
+            ]
             with m.If(fits):
                 m.d.comb += chosen.eq(starts[i])
             keep = chosen

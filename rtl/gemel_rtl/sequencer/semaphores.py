@@ -50,9 +50,7 @@ class Semaphores(wiring.Component):
             m.d.comb += [
                 same.eq(want.sem0 == want.sem1),
                 need.eq(Mux(same, want.count0 + want.count1, want.count0)),
-                there.eq(
-                    port.wait.valid & (counts[want.sem0] >= need) & (same | (counts[want.sem1] >= want.count1))
-                ),
+                there.eq(port.wait.valid & (counts[want.sem0] >= need) & (same | (counts[want.sem1] >= want.count1))),
             ]
             waits.append(there)
         granted = self._rotate(m, "wait", waits)

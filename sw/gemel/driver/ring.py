@@ -71,9 +71,7 @@ class Ring:
         )
         self.submitted += 1
         self._put(
-            encode_packet(
-                PacketType.SIGNAL, interrupt=1, timestamp=1, address=self._timeline, value=self.submitted
-            )
+            encode_packet(PacketType.SIGNAL, interrupt=1, timestamp=1, address=self._timeline, value=self.submitted)
         )
         self.write("ring_write", self._written & 0xFFFF_FFFF)
         return self.submitted
