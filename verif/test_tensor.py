@@ -73,6 +73,19 @@ def test_every_pair_of_operand_formats(rng: np.random.Generator) -> None:
     )
 
 
+def test_short_squares_follow_full_ones(rng: np.random.Generator) -> None:
+    """A square is refilled while its last rows are read, also where its last rows come after few words."""
+    builder = Builder(rng, NANO)
+    full = {"a_format": E4M3, "b_format": E4M3, "m": 4, "k": 20, "a_transposed": 0, "b_transposed": 0}
+    short = {"a_format": BF16, "b_format": BF16, "m": 4, "a_transposed": 1, "b_transposed": 1}
+    sizes = [(n, k) for n in (18, 32) for k in (1, 18, 20)]
+    check(
+        builder,
+        [builder.instruction(**shape, n=n) for n, k in sizes for shape in (full, short | {"k": k}, full)],
+        0.0,
+    )
+
+
 def test_every_output_format_at_every_width(rng: np.random.Generator) -> None:
     builder = Builder(rng, NANO)
     shapes = [(int(rng.integers(1, 4)), n) for n in (1, 7, 8, 9, 15, 16, 17, 25, 32)]

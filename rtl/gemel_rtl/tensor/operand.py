@@ -80,30 +80,37 @@ class OperandFetch(wiring.Component):
         last_square = Signal()
         rows_here = Signal(6)
         last_pair = Signal(4)
-        square_done = Signal()
+        two_columns, column_done, square_done = Signal(), Signal(), Signal()
+        missing, skip = Signal(), Signal()
         m.d.comb += [
             per_square.eq(Mux(d.wide, 16, 32)),
             last_square.eq(left <= per_square),
             rows_here.eq(Mux(d.transposed, Mux(last_square, left, per_square), d.rows)),
             last_pair.eq((rows_here - 1) >> 1),
-            square_done.eq((pair == last_pair) & ~(d.transposed & d.wide & (d.rows > 16) & ~column)),
+            two_columns.eq(d.transposed & d.wide & (d.rows > 16)),
+            # The second column's pairs begin at 8. Squares are filled in order and not faster than a pair a cycle,
+            # which their early release counts on: so the first column's missing pairs take their time.
+            missing.eq(two_columns & ~column & (pair > last_pair)),
+            column_done.eq(Mux(two_columns & ~column, pair == 7, pair == last_pair)),
+            square_done.eq(column_done & (column | ~two_columns)),
+            skip.eq(outside | missing),
         ]
 
         active = Signal()
         step = Signal()
         m.d.comb += [
             active.eq(self.i.valid & room.any()),
-            self.l1.req.valid.eq(active & ~outside),
+            self.l1.req.valid.eq(active & ~skip),
             self.l1.req.payload.addr0.eq(word),
             self.l1.req.payload.addr1.eq(word),
             self.l1.req.payload.en0.eq(1),
             self.l1.req.payload.en1.eq(1),
-            step.eq(active & (outside | self.l1.req.ready)),
+            step.eq(active & (skip | self.l1.req.ready)),
             self.i.ready.eq(step & square_done & last_square),
         ]
         with m.If(step):
             m.d.sync += pair.eq(pair + 1)
-            with m.If(pair == last_pair):
+            with m.If(column_done):
                 m.d.sync += [pair.eq(0), column.eq(~square_done)]
             with m.If(square_done):
                 m.d.sync += [
@@ -114,7 +121,7 @@ class OperandFetch(wiring.Component):
                 ]
                 with m.If(last_square):
                     m.d.sync += tile.eq(tile + 1)
-            with m.If(outside & ~self.fault.valid):
+            with m.If(outside & ~missing & ~self.fault.valid):
                 m.d.sync += [self.fault.valid.eq(1), self.fault.tile.eq(tile), self.fault.word.eq(word)]
         m.d.sync += room.eq(room + self.release - (step & square_done))
 
@@ -123,7 +130,7 @@ class OperandFetch(wiring.Component):
         arrival = data.View(data.StructLayout({"pair": 4, "swap": 1, "last": 1, "none": 1}), order.r_data)
         landed = Signal()
         m.d.comb += [
-            order.w_data.eq(Cat(pair[:3], pair[3] | column, parity, square_done, outside)),
+            order.w_data.eq(Cat(pair[:3], pair[3] | column, parity, square_done, skip)),
             order.w_en.eq(step),
             landed.eq(order.r_rdy & (self.l1.valid | arrival.none)),
             order.r_en.eq(landed),

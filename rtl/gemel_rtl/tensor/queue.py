@@ -1,6 +1,6 @@
 """A short first-in first-out queue of descriptors."""
 
-from amaranth.hdl import Module
+from amaranth.hdl import Module, Shape
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -21,7 +21,7 @@ class Queue(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        width = data.Layout.cast(self.shape).size
+        width = Shape.cast(self.shape).width
         m.submodules.fifo = queue = fifo.SyncFIFO(width=width, depth=self.depth)
         m.d.comb += [
             queue.w_data.eq(self.i.payload),
