@@ -1,0 +1,32 @@
+"""The inference chip's figures in cycles: products in L1 and from memory, random shapes, one row at the memory's rate."""
+
+from collections.abc import Iterator
+
+import pytest
+
+import gemel
+from gemel.bench.figures import run_figures
+from gemel.bench.matmul import from_l1, product_of
+
+
+@pytest.fixture(scope="module")
+def device() -> Iterator[gemel.Device]:
+    with gemel.open("inference", "rtl") as opened:
+        yield opened
+
+
+def test_every_figure_is_met(device: gemel.Device) -> None:
+    figures = list(run_figures(device))
+    assert len(figures) == 10
+    missed = [f"{f.name}: {f.value:.4f}, at least {f.least}" for f in figures if not f.met]
+    assert not missed, "\n".join(missed)
+
+
+@pytest.mark.parametrize("name", ["e4m3", "bf16"])
+@pytest.mark.parametrize("layout", ["nn", "tn", "tt"])
+def test_transposed_operands_run_at_the_full_rate(device: gemel.Device, layout: str, name: str) -> None:
+    """In L1, whichever operand is transposed: at most one more fetch of a square than without."""
+    plain, transposed = (from_l1(device, product_of(64, 96, 256, name, layout=way)) for way in ("nt", layout))
+    assert transposed.exact
+    assert plain.cycles is not None and transposed.cycles is not None
+    assert transposed.cycles <= plain.cycles + 16
