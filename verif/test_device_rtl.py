@@ -190,7 +190,7 @@ def test_events_tell_what_ran(devices: tuple[Device, Device], rng: np.random.Gen
 
 def test_handshakes_read_back_from_waves(tmp_path: Path) -> None:
     path, latency = tmp_path / "chip.vcd", 30
-    with gemel.open("nano", memory_bytes=MEMORY, latency=latency, waves=(path, 20, 2000)) as device:
+    with gemel.open("nano", memory_bytes=MEMORY, latency=latency, waves=(path, 10, 2000)) as device:
         p = Program()
         for i in range(3):
             p.load(mem=reg(1) + 256 * i, bytes=256, valid_bytes=256, valid1=1)
@@ -198,7 +198,7 @@ def test_handshakes_read_back_from_waves(tmp_path: Path) -> None:
         device.run(p, [DATA])
         device.backend.run(2000)
     seen = waves.read(path, ["m_axi_ar*", "m_axi_r[vrl]*"])
-    assert (seen.first, seen.last) == (20, 2000)
+    assert (seen.first, seen.last) == (10, 2000)
     column = seen.values
     cycles = range(seen.last - seen.first)
     taken = [i for i in cycles if column["m_axi_arvalid"][i] & column["m_axi_arready"][i]]
