@@ -1,4 +1,4 @@
-"""The inference chip's figures in cycles: products in L1 and from memory, random shapes, one row at the memory's rate."""
+"""The inference chip's figures in cycles: products in L1 and from memory, random shapes, a single row."""
 
 from collections.abc import Iterator
 

@@ -69,7 +69,7 @@ class EdgeDecoder(wiring.Component):
             block.is_e4m3.eq(self.fmt == E4M3.code),
             block.is_int.eq(self.fmt == INT8.code),
             block.is_16.eq(block.is_bf16 | (self.fmt == FP16.code)),
-            present.eq((Const(1, LANES + 1) << self.lanes) - 1),
+            present.eq(Const((1 << LANES) - 1, LANES) >> (LANES - self.lanes)[:6]),
             spread.eq(Mux(self.wide, Cat(Cat(bit, 0) for bit in present[: LANES // 2]), present)),
             block.half.eq(Mux(self.half, self.block[LANES * 4 :], self.block[: LANES * 4])),
             block.bias.eq(Mux(block.is_bf16, 0, Mux(block.is_e4m3, EXP_BIAS - E4M3.bias, EXP_BIAS - FP16.bias))),
