@@ -11,7 +11,7 @@ from gemel_rtl.numeric.layouts import EXP_BIAS, LANES, SIG_EVEN, SIG_ODD, Decode
 
 __all__ = ["EdgeDecoder"]
 
-BF16, FP16, E4M3, E5M2, INT8 = (FORMATS[name] for name in ("bf16", "fp16", "e4m3", "e5m2", "int8"))
+BF16, FP16, E4M3, INT8 = (FORMATS[name] for name in ("bf16", "fp16", "e4m3", "int8"))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -49,11 +49,6 @@ class Ring:
         """Launches finished, faulty ones included."""
         return int(self._backend.memory[self._timeline : self._timeline + 8].view("<u8")[0])
 
-    @property
-    def timestamp(self) -> int:
-        """The chip's clock when the last finished launch was signalled."""
-        return int(self._backend.memory[self._timeline + 8 : self._timeline + 16].view("<u8")[0])
-
     def submit(self, program: int, length: int, arguments: Sequence[int]) -> int:
         """Queue the program of `length` instructions at address `program`; the launch's number.
 
