@@ -1,4 +1,4 @@
-"""FP32 to any result format, nearest even, pipelined."""
+"""FP32 to any format, nearest even or stochastic, pipelined."""
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
@@ -8,9 +8,10 @@ from gemel_golden.formats import FORMATS, Format
 from gemel_rtl.numeric.layouts import Fp32
 from gemel_rtl.numeric.pipeline import Pipeline
 
-__all__ = ["RESULTS", "Converter"]
+__all__ = ["RANDOM_BITS", "Converter"]
 
-RESULTS = tuple(fmt for fmt in FORMATS.values() if fmt.kind != "scale")
+RANDOM_BITS = max(fmt.stochastic_bits for fmt in FORMATS.values())
+"""Width of the random number: that of the format that takes most."""
 
 HEAD = data.StructLayout({"fmt": 4, "saturate": 1, "sign": 1, "nan": 1, "inf": 1, "huge": 1})
 
@@ -18,7 +19,8 @@ HEAD = data.StructLayout({"fmt": 4, "saturate": 1, "sign": 1, "nan": 1, "inf": 1
 class Converter(wiring.Component):
     """o = code of i in format `fmt`, as `gemel_golden.rounding.from_fp32`. One number per cycle.
 
-    FP32 passes through, except that a NaN becomes the canonical one.
+    FP32 passes through, except that a NaN becomes the canonical one. E8M0 is `gemel_golden.rounding.to_e8m0`, rounded
+    down, which sets no flag.
 
     Attributes
     ----------
@@ -28,7 +30,9 @@ class Converter(wiring.Component):
     -------
     valid : In(1)
     i : In(32), FP32
-    fmt : In(4), format code of the result: any format but E8M0
+    fmt : In(4), format code of the result
+    stochastic : In(1), round stochastically to a format with `stochastic_bits`, those without being rounded as ever
+    random : In(22), with `stochastic`: the `stochastic_bits` random bits of the format, in the low bits, zeros above
     saturate : In(1), clamp what is too large to the largest finite number (E2M1 and the integers always do)
     o_valid : Out(1)
     o : Out(32), the code in the low bits, zeros above; holds while `o_valid` is low
@@ -42,6 +46,8 @@ class Converter(wiring.Component):
     valid: In(1)
     i: In(Fp32)
     fmt: In(4)
+    stochastic: In(1)
+    random: In(RANDOM_BITS)
     saturate: In(1)
     o_valid: Out(1)
     o: Out(32)
@@ -66,11 +72,22 @@ class Converter(wiring.Component):
         steps = Signal(8)
         shift = Signal(range(1 << 9))
         whole = Signal()
+        draws = Signal()
+        drawn = Signal(RANDOM_BITS)
         with m.Switch(self.fmt):
-            for fmt in RESULTS:
+            for fmt in FORMATS.values():
                 with m.Case(fmt.code):
+                    if fmt.stochastic_bits:
+                        m.d.comb += [
+                            draws.eq(self.stochastic),
+                            drawn.eq(Cat(Const(0, RANDOM_BITS - fmt.stochastic_bits), self.random)),
+                        ]
                     if fmt.is_int:
                         m.d.comb += [whole.eq(1), above.eq(exponent - (127 + 31)), shift.eq(Mux(above > 0, 0, -above))]
+                    elif fmt.kind == "scale":
+                        # The exponent field alone, that of Inf and NaN being the code of NaN.
+                        usable = ~self.i.sign & (normal | fraction)
+                        m.d.comb += [steps.eq(Mux(usable, self.i.exponent, fmt.nan)), shift.eq(63)]
                     else:
                         m.d.comb += [
                             above.eq(exponent - (127 + fmt.emin)),
@@ -81,6 +98,9 @@ class Converter(wiring.Component):
         sig = pipe.register(Cat(self.i.mantissa, normal), name="sig")
         distance = pipe.register(Mux(shift > 63, 63, shift)[:6], name="shift")
         steps = pipe.register(steps, name="steps")
+        with m.If(draws):
+            random = pipe.register(drawn, name="random")
+        draws = pipe.register(draws, name="draws")
         fields = {
             "fmt": self.fmt,
             "saturate": self.saturate,
@@ -93,17 +113,21 @@ class Converter(wiring.Component):
 
         # 2: move it. Whatever leaves the 64 bits lies too far below to count.
         moved = Signal(64)
-        m.d.comb += moved.eq(Cat(Const(0, 40), sig) >> distance)
+        carry = Signal(RANDOM_BITS + 1)
+        m.d.comb += [
+            moved.eq(Cat(Const(0, 40), sig) >> distance),
+            carry.eq(moved[32 - RANDOM_BITS : 32] + random),
+        ]
         pipe.next()
         kept = pipe.register(moved[32:], name="kept")
-        up = pipe.register(moved[31] & (moved[:31].any() | moved[32]), name="up")
+        up = pipe.register(Mux(draws, carry[-1], moved[31] & (moved[:31].any() | moved[32])), name="up")
         steps = pipe.register(steps, name="steps")
         head = pipe.carry(head, name="head")
 
         # 3: round. A carry out of the significand steps the exponent field by itself.
         base = Signal(31)
         with m.Switch(head.fmt):
-            for fmt in RESULTS:
+            for fmt in FORMATS.values():
                 if not fmt.is_int:
                     with m.Case(fmt.code):
                         m.d.comb += base.eq(Cat(Const(0, fmt.mantissa_bits), steps))
@@ -117,9 +141,11 @@ class Converter(wiring.Component):
         over, code = Signal(), Signal(32)
         saturated, invalid, overflow = Signal(), Signal(), Signal()
         with m.Switch(head.fmt):
-            for fmt in RESULTS:
+            for fmt in FORMATS.values():
                 with m.Case(fmt.code):
-                    if fmt.is_int:
+                    if fmt.kind == "scale":
+                        m.d.comb += code.eq(magnitude[: fmt.bits])
+                    elif fmt.is_int:
                         self._integer(m, fmt, head, magnitude, over, code)
                         m.d.comb += [saturated.eq(over & ~head.nan), invalid.eq(head.nan)]
                     else:
