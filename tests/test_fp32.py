@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gemel_golden import fp32, judge
+from gemel_verif.triples import fp32_triples
 
 CORNERS = np.array(
     [0, 1, 2, 0x007FFFFF, 0x00800000, 0x00800001, 0x1F800000, 0x20000000, 0x33800000, 0x34000000, 0x3F7FFFFF,
@@ -51,6 +52,12 @@ def test_fma_is_the_once_rounded_rational(rng: np.random.Generator) -> None:
     # Half of the addends all but cancel their product, or lie a tie's width from it.
     near = fp32.mul(a, b) ^ np.uint32(1 << 31)
     c = np.where(rng.random(c.size) < 0.3, near + rng.integers(0, 3, c.size).astype(np.uint32), c)
+    expected = [fused(x, y, z) for x, y, z in zip(a.tolist(), b.tolist(), c.tolist(), strict=True)]
+    np.testing.assert_array_equal(fp32.fma(a, b, c), np.array(expected, np.uint32))
+
+
+def test_fma_where_two_roundings_would_differ(rng: np.random.Generator) -> None:
+    a, b, c = fp32_triples(rng, 30_000)
     expected = [fused(x, y, z) for x, y, z in zip(a.tolist(), b.tolist(), c.tolist(), strict=True)]
     np.testing.assert_array_equal(fp32.fma(a, b, c), np.array(expected, np.uint32))
 

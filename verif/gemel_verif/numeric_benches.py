@@ -17,11 +17,11 @@ from gemel_rtl.shared import Shared, flat_ports
 
 __all__ = ["CellBench", "DotGrid", "Lanes", "as_ports"]
 
-STRIDES = (8, 16, 32)
+STRIDES = (8, 16, 32, 64)
 
 
 class Lanes(wiring.Component):
-    """`count` of a component side by side. Each port but `shared` ones is widened to 8, 16 or 32 bits a lane."""
+    """`count` of a component side by side. Each port but `shared` ones is widened to 8, 16, 32 or 64 bits a lane."""
 
     def __init__(self, make: Callable[[], Any], count: int, shared: tuple[str, ...] = ("valid", "o_valid")):
         self.make, self.count, self.shared = make, count, shared

@@ -10,7 +10,7 @@ from gemel_verif.runner import simulate
 
 __all__ = ["through"]
 
-_DTYPES = {8: np.uint8, 16: np.uint16, 32: np.uint32}
+_DTYPES = {8: np.uint8, 16: np.uint16, 32: np.uint32, 64: np.uint64}
 
 
 def through(

@@ -87,7 +87,7 @@ class Converter(wiring.Component):
                     elif fmt.kind == "scale":
                         # The exponent field alone, that of Inf and NaN being the code of NaN.
                         usable = ~self.i.sign & (normal | fraction)
-                        m.d.comb += [steps.eq(Mux(usable, self.i.exponent, fmt.nan)), shift.eq(63)]
+                        m.d.comb += [steps.eq(Mux(usable, self.i.exponent, fmt.nan or 0)), shift.eq(63)]
                     else:
                         m.d.comb += [
                             above.eq(exponent - (127 + fmt.emin)),

@@ -1,11 +1,12 @@
 """FP32 multiplication, pipelined."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from gemel_rtl.numeric.bits import normalise
 from gemel_rtl.numeric.layouts import Fp32
+from gemel_rtl.numeric.operand import Operand
 from gemel_rtl.numeric.pipeline import Pipeline
 from gemel_rtl.numeric.round import CANONICAL_NAN, RoundFp32
 
@@ -46,7 +47,7 @@ class Fp32Multiplier(wiring.Component):
         pipe = Pipeline(m, self.valid)
 
         # 1: two partial products, sum of the exponents.
-        a, b = (_Operand(m, operand, name) for operand, name in ((self.a, "a"), (self.b, "b")))
+        a, b = (Operand(m, operand, name) for operand, name in ((self.a, "a"), (self.b, "b")))
         nan = a.nan | b.nan | (a.inf & b.zero) | (b.inf & a.zero)
         pipe.next()
         low = pipe.register(a.sig * b.sig[:HALF], name="low")
@@ -82,21 +83,3 @@ class Fp32Multiplier(wiring.Component):
             self.o_valid.eq(pipe.valid),
         ]
         return m
-
-
-class _Operand:
-    """The fields of one factor, with its significand's hidden bit and its exponent as a subnormal's where it is one."""
-
-    def __init__(self, m: Module, operand: data.View, name: str):
-        normal, top, fraction = (Signal(name=f"{name}_{part}") for part in ("normal", "top", "fraction"))
-        m.d.comb += [
-            normal.eq(operand.exponent.any()),
-            top.eq(operand.exponent.all()),
-            fraction.eq(operand.mantissa.any()),
-        ]
-        self.sign: Value = operand.sign
-        self.sig = Cat(operand.mantissa, normal)
-        self.exponent = Cat(operand.exponent[0] | ~normal, operand.exponent[1:])
-        self.zero = ~normal & ~fraction
-        self.inf = top & ~fraction
-        self.nan = top & fraction
