@@ -15,7 +15,7 @@ from gemel_rtl.numeric.dot import DotUnit
 from gemel_rtl.numeric.layouts import DecodedBlock
 from gemel_rtl.shared import Shared, flat_ports
 
-__all__ = ["CellBench", "DotGrid", "Lanes", "as_ports"]
+__all__ = ["CellBench", "DotGrid", "Lanes", "Registered", "as_ports"]
 
 STRIDES = (8, 16, 32, 64)
 
@@ -48,6 +48,30 @@ class Lanes(wiring.Component):
                 elif not port.is_input and lane:
                     continue
                 m.d.comb += port.value.eq(outer) if port.is_input else outer.eq(port.value)
+        return m
+
+
+class Registered(wiring.Component):
+    """A combinational component with registered outputs, so that it is a pipeline of one stage for `tb_stream`."""
+
+    latency = 1
+
+    def __init__(self, make: Callable[[], Any]):
+        self.make = make
+        pattern = make()
+        pattern._MustUse__silence = True  # only its ports are wanted
+        super().__init__({**pattern.signature.members, "valid": In(1), "o_valid": Out(1)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.component = component = self.make()
+        m.d.sync += self.o_valid.eq(self.valid)
+        for port in flat_ports(component):
+            outer = getattr(self, port.name)
+            if port.is_input:
+                m.d.comb += port.value.eq(outer)
+            else:
+                m.d.sync += outer.eq(port.value)
         return m
 
 
