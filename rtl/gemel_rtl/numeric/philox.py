@@ -12,7 +12,7 @@ __all__ = ["Philox"]
 class Philox(wiring.Component):
     """o = `gemel_golden.philox.philox4x32(counter, key)`. One block of four words per `latency` cycles.
 
-    `valid` comes `latency` cycles after `start`, and the next `start` may come in the cycle of `valid`. An earlier `start`
+    `valid` comes `latency` cycles after `start`, and the next `start` may come in the cycle of `valid`. An earlier one
     abandons the words under way.
 
     Attributes
