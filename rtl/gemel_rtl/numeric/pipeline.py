@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from amaranth.hdl import Module, Shape, Signal, Value
+from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import data
 
 __all__ = ["Pipeline"]
@@ -52,5 +52,5 @@ class Pipeline:
 
     def carry(self, view: data.View, *, name: str) -> data.View:
         """The structure `view` of the stage before, held in this stage."""
-        held = self.register(view.as_value(), name=name, shape=Shape(view.shape().size))
+        held = self.register(view.as_value(), name=name)
         return data.View(view.shape(), held)
