@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gemel_golden import dma, tensor
+from gemel_golden import dma, tensor, vector
 from gemel_golden.config import ChipConfig
 from gemel_golden.faults import Fault
 from gemel_golden.flags import Flags
@@ -58,6 +58,7 @@ class Core:
         self.memory = memory
         self.l1 = np.zeros(config.l1_bytes, np.uint8)
         self.flags = Flags()
+        self.vector = vector.VectorState()
         self._start(0, 0, ())
 
     def _start(self, address: int, length: int, arguments: Sequence[int]) -> None:
@@ -133,6 +134,8 @@ class Core:
                     dma.store(issued.values, self.memory, self.l1)
                 case Opcode.MATMUL:
                     self.flags |= tensor.matmul(issued.values, self.l1)
+                case Opcode.VECTOR:
+                    self.flags |= vector.execute(issued.values, self.vector, self.l1)
         except Fault as fault:
             fault.pc = issued.pc
             raise

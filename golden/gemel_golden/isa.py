@@ -17,6 +17,8 @@ SEMAPHORE_MAX = 255
 REGISTERS = 32
 """Address registers of 64 bits; register 0 always reads zero."""
 LOOP_DEPTH = 4
+VECTOR_BUNDLES = 512
+"""Bundles of 32 bytes that the vector core's instruction memory holds."""
 
 
 class Unit(IntEnum):
@@ -27,6 +29,7 @@ class Unit(IntEnum):
     TENSOR = 2
     STORE = 3
     COMMAND = 4
+    VECTOR = 5
 
 
 class Opcode(IntEnum):
@@ -41,6 +44,7 @@ class Opcode(IntEnum):
     LOAD = 0x10
     STORE = 0x20
     MATMUL = 0x30
+    VECTOR = 0x40
 
 
 class ScaleMode(IntEnum):
@@ -405,6 +409,39 @@ INSTRUCTIONS: dict[Opcode, Instruction] = {
                 "D[i, j] = epilogue(C[i, j] + sum over k of A[i, k] * B[j, k]) for one macro tile: the block-exact dot "
                 "product in rising K, then scale, bias, activation and conversion. A is m x k, B is n x k: rows in L1 "
                 "are rows of the operand, chunks run along K; transposed: rows in L1 run along K, chunks along m or n."
+            ),
+        ),
+        Instruction(
+            opcode=Opcode.VECTOR,
+            unit=Unit.VECTOR,
+            fields=(
+                Field(name="run", lsb=8, width=1, default=1, doc="execute from `entry` on, after `fetch`"),
+                Field(name="fetch", lsb=352, width=10, hi=VECTOR_BUNDLES, doc="bundles copied from L1 at `program`"),
+                Field(
+                    name="at",
+                    lsb=362,
+                    width=9,
+                    multiple=2,
+                    doc="where in the instruction memory they go; beyond its end they go on at its beginning",
+                ),
+                Field(name="entry", lsb=371, width=9, doc="bundle at which execution begins"),
+                *(
+                    Field(name=f"x{i}", lsb=384 + 32 * (i - 6), width=32, doc=f"initial value of scalar register {i}")
+                    for i in range(6, 10)
+                ),
+            ),
+            addresses=(
+                AddressSlot(name="program", slot=0, memory=False, multiple=64, doc="L1 address of the bundles"),
+                *(
+                    AddressSlot(name=f"x{i}", slot=i, memory=False, doc=f"initial value of scalar register {i}")
+                    for i in range(1, 6)
+                ),
+            ),
+            doc=(
+                "Copies `fetch` bundles into the vector core's instruction memory and runs the program that begins at "
+                "`entry` up to its HALT (see the [vector core's bundles](vector.md)). Scalar registers 1 to 9 start as "
+                "x1 to x9, the others as zero; vector, predicate and address registers keep their values. Without "
+                "`fetch` and `run` it does nothing but its waits and signals."
             ),
         ),
     )
