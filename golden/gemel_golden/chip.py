@@ -72,9 +72,11 @@ class GoldenChip:
                 return self.core.flags.saturated & MASK32
             case "waiting":
                 return sum(1 << unit for unit in self.core.waiting()) if self._running else 0
-            case "load_pc" | "tensor_pc" | "store_pc":
+            case "load_pc" | "tensor_pc" | "store_pc" | "vector_pc":
                 queue = self.core.queues[Unit[name.removesuffix("_pc").upper()]]
                 return queue[0].pc if queue else self.core.pc
+            case "vector_bundle":
+                return self.core.vector.bundle
             case "sequencer_pc":
                 return self.core.pc
             case "semaphore_value":
@@ -84,7 +86,8 @@ class GoldenChip:
     def _status(self) -> int:
         busy = self._values["ring_read"] != self._values["ring_write"]
         units = [bool(self.core.queues[u]) for u in (Unit.LOAD, Unit.TENSOR, Unit.STORE)]
-        bits = [busy, self._running, self._values["fault_code"] != 0, *units, self._waiting_packet]
+        vector = bool(self.core.queues[Unit.VECTOR])
+        bits = [busy, self._running, self._values["fault_code"] != 0, *units, self._waiting_packet, vector]
         return sum(bit << i for i, bit in enumerate(bits))
 
     def write_register(self, offset: int, value: int) -> None:

@@ -41,6 +41,8 @@ class ChipConfig:
     """Instructions that the sequencer's window holds: a loop body up to this size isn't fetched again."""
     outstanding: int = 128
     """Read bursts (and write bursts) that a DMA keeps under way."""
+    function_units: int = 8
+    """Function units of the vector core: each computes one exp2, reciprocal, ... per cycle."""
     mem_address_bits: int = 40
     """Width of a memory address."""
 
@@ -48,7 +50,7 @@ class ChipConfig:
         def refuse(what: str) -> None:
             raise ValueError(f"configuration {self.name!r}: {what}")
 
-        for name in ("rows", "cols", "l1_banks", "queue_depth", "fetch_depth", "outstanding", "l1_bytes"):
+        for name in ("rows", "cols", "l1_banks", "queue_depth", "fetch_depth", "outstanding", "l1_bytes", "function_units"):
             value = getattr(self, name)
             if value < 1 or value & (value - 1):
                 refuse(f"{name} must be a power of two, not {value}")
@@ -65,6 +67,8 @@ class ChipConfig:
             refuse(f"l1_bytes must lie between {16 * 1024} and {1 << 24}, not {self.l1_bytes}")
         if not 2 <= self.l1_banks <= 64:
             refuse(f"l1_banks must lie between 2 and 64, not {self.l1_banks}")
+        if not 2 <= self.function_units <= 16:
+            refuse(f"function_units must lie between 2 and 16, not {self.function_units}")
         if not 32 <= self.mem_address_bits <= 56:
             refuse(f"mem_address_bits must lie between 32 and 56, not {self.mem_address_bits}")
 

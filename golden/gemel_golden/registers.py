@@ -39,7 +39,8 @@ _TABLE: tuple[Register, ...] = (
     _ro(
         "status",
         0x014,
-        "bit 0 ring busy, 1 launch running, 2 faulted, 3 load, 4 tensor, 5 store busy, 6 ring held by a WAIT packet",
+        "bit 0 ring busy, 1 launch running, 2 faulted, 3 load, 4 tensor, 5 store busy, 6 ring held by a WAIT packet, "
+        "7 vector busy",
     ),
     Register(name="irq_status", offset=0x018, access="w1c", doc="bit 0 a SIGNAL asked for an interrupt, 1 a fault"),
     Register(name="irq_enable", offset=0x01C, access="rw", doc="which bits of irq_status raise the interrupt line"),
@@ -71,6 +72,9 @@ _TABLE: tuple[Register, ...] = (
     _ro("waiting", 0x090, "bit u: unit u (isa.Unit) waits for its semaphores"),
     Register(name="semaphore_select", offset=0x094, access="rw", doc="which semaphore `semaphore_value` shows"),
     _ro("semaphore_value", 0x098, "count of the selected semaphore"),
+    _ro("vector_busy", 0x09C, "the last launch: cycles in which the vector core issued a bundle"),
+    _ro("vector_pc", 0x0A0, "index of the instruction that the vector core is at"),
+    _ro("vector_bundle", 0x0A4, "index of the bundle that the vector core is at"),
 )
 
 REGISTERS: dict[str, Register] = {r.name: r for r in _TABLE}

@@ -57,6 +57,8 @@ class VectorState:
     bundles: list[bytes] = field(default_factory=lambda: [bytes(BUNDLE_BYTES)] * VECTOR_BUNDLES)
     vectors: NDArray[np.uint32] = field(default_factory=lambda: np.zeros((VECTORS, LANES), np.uint32))
     predicates: NDArray[np.bool_] = field(default_factory=lambda: np.zeros((PREDICATES, LANES), bool))
+    bundle: int = 0
+    """Index of the bundle executed last, or at fault."""
     addresses: list[AddressRegister] = field(default_factory=lambda: [AddressRegister()] * ADDRESS_REGISTERS)
 
     def __post_init__(self) -> None:
@@ -100,6 +102,7 @@ class _Run:
         """Execute from bundle `pc` to HALT."""
         decoded: dict[int, dict[str, int]] = {}
         while True:
+            self.state.bundle = pc % VECTOR_BUNDLES
             if pc >= VECTOR_BUNDLES:
                 raise Fault(FaultCode.ILLEGAL_OPCODE, Unit.VECTOR)
             if pc not in decoded:
@@ -108,24 +111,29 @@ class _Run:
                     raise Fault(FaultCode.ILLEGAL_FIELD, Unit.VECTOR)
                 decoded[pc] = vector_isa.decode_bundle(raw)
             v = decoded[pc]
+            loop = self._loop(v, pc) if v["control"] == Control.LOOP else None
             self._bundle(v, pc)
             if v["control"] == Control.HALT:
                 return self.flags
-            pc = self._next(v, pc)
+            pc = self._next(loop, pc)
 
-    def _next(self, v: Mapping[str, int], pc: int) -> int:
-        if v["control"] == Control.LOOP:
-            count, end = (self.scalars[v["sa"]] + v["imm"]) & MASK32, pc + v["imm2"]
-            if len(self.loops) == LOOPS or end == pc or (self.loops and end >= self.loops[-1][1]):
-                raise Fault(FaultCode.LOOP_NESTING, Unit.VECTOR)
-            if count == 0:
-                return end + 1
-            self.loops.append([pc + 1, end, count])
+    def _loop(self, v: Mapping[str, int], pc: int) -> list[int]:
+        """The loop that a LOOP begins: first bundle, last bundle, iterations left."""
+        end = pc + v["imm2"]
+        if len(self.loops) == LOOPS or end == pc or (self.loops and end >= self.loops[-1][1]):
+            raise Fault(FaultCode.LOOP_NESTING, Unit.VECTOR)
+        return [pc + 1, end, (self.scalars[v["sa"]] + v["imm"]) & MASK32]
+
+    def _next(self, loop: list[int] | None, pc: int) -> int:
+        if loop is not None:
+            if loop[2] == 0:
+                return loop[1] + 1
+            self.loops.append(loop)
         elif self.loops and pc == self.loops[-1][1]:
-            loop = self.loops[-1]
-            loop[2] -= 1
-            if loop[2]:
-                return loop[0]
+            first, _, left = self.loops[-1]
+            if left > 1:
+                self.loops[-1][2] -= 1
+                return first
             self.loops.pop()
         return pc + 1
 

@@ -28,6 +28,7 @@ __all__ = [
     "PREDICATES",
     "SCALARS",
     "SCALAR_OPERAND",
+    "TWO_OPERANDS",
     "VECTORS",
     "Control",
     "Permute",
@@ -61,6 +62,12 @@ NOP = 63
 
 COMPARISONS = frozenset(op for op in LaneOp if LaneOp.FLT <= op <= LaneOp.IS_NAN)
 """Operations that write a predicate instead of a vector."""
+TWO_OPERANDS = frozenset(
+    op
+    for op in LaneOp
+    if op not in (LaneOp.MOV, LaneOp.F2I, LaneOp.I2F, LaneOp.FLOOR, LaneOp.IS_NAN)
+)
+"""Operations that read b as a vector; c is FMA's alone, and a is read by all but PHILOX, IOTA and NOP."""
 
 ALU_OPS: dict[int, str] = {
     **{int(op): op.name for op in LaneOp},
@@ -117,10 +124,10 @@ CONTROL_DOC: dict[Control, str] = {
     Control.AND: "s[d] = s[a] & (s[b] + imm).",
     Control.SHL: "s[d] = s[a] << ((s[b] + imm) mod 32).",
     Control.SHR: "s[d] = s[a] >> ((s[b] + imm) mod 32), logical.",
-    Control.READ: "s[d] = element 0 of v[vector].",
+    Control.READ: "s[d] = element 0 of v[vector]; not in one bundle with a store.",
     Control.LOOP: (
         "Runs the next `imm2` bundles s[a] + imm times; 0 times skips them. A bundle ends one loop at most: an inner "
-        "loop ends before its outer one. Costs two cycles more."
+        "loop ends before its outer one. Costs one cycle more."
     ),
     Control.ADDRESS: (
         "Address register d[0:3] = base s[a] + imm (bytes, a multiple of 32), pitch s[b] + imm2, layout `flag`; "
@@ -248,6 +255,8 @@ def check_bundle(raw: bytes) -> str | None:
         return f"PSET writes predicates 1 to 3, not {v['d']}"
     if v["op"] == PHILOX and not SCALAR_OPERAND <= v["b"] <= SCALAR_OPERAND + SCALARS - 4:
         return f"PHILOX takes four scalar registers from b = 32..44 on, not {v['b']}"
+    if v["control"] == Control.READ and v["st_en"]:
+        return "READ and a store can't share a bundle"
     for slot in ("ld", "st"):
         if v[f"{slot}_en"] and v[f"{slot}_element"] and v[f"{slot}_format"] in (8, 9):
             return f"{slot}: single elements of 4-bit formats can't be accessed"

@@ -131,12 +131,13 @@ class Chip(wiring.Component):
         ]
         m.d.sync += self.irq.eq((registers.irq_status & registers.irq_enable).any())
         busy = [core.busy[unit] for unit in (Unit.LOAD, Unit.TENSOR, Unit.STORE)]
+        vector_busy = core.busy[Unit.VECTOR]
         values: dict[str, Any] = {
             "id": ID_VALUE,
             "version": VERSION,
             "array": self.config.rows | self.config.cols << 8 | 1 << 16,
             "l1_bytes": self.config.l1_bytes,
-            "status": Cat(command.busy, command.running, command.fault.code != 0, *busy, command.waiting),
+            "status": Cat(command.busy, command.running, command.fault.code != 0, *busy, command.waiting, vector_busy),
             "ring_read": command.ring_read,
             "fault_code": command.fault.code,
             "fault_unit": command.fault.unit,

@@ -7,7 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from gemel_golden.config import ChipConfig
-from gemel_golden.isa import SEMAPHORES, Unit
+from gemel_golden.isa import SEMAPHORES, VECTOR_BUNDLES, Unit
 from gemel_rtl.counters import COUNTS, Counters
 from gemel_rtl.dma.load import LoadUnit
 from gemel_rtl.dma.store import StoreUnit
@@ -21,6 +21,7 @@ from gemel_rtl.sequencer.sequencer import Sequencer
 from gemel_rtl.sequencer.supervisor import Supervisor
 from gemel_rtl.shared import Shared
 from gemel_rtl.tensor import TensorCore
+from gemel_rtl.vector import VectorCore
 
 __all__ = ["Core", "Trace"]
 
@@ -34,7 +35,7 @@ class Core(wiring.Component):
     Parameters: config; id_bits: width of the buses' IDs.
     Members: `launch`; `fetch_bus`, `load_bus`, `store_bus`; `trace_<unit>`; `<unit>_pc`, `waiting` (bit u: unit u),
     `busy` (bit u: unit u or its queue has work); `launch_cycles`, `flags`, `tensor_busy`, `load_busy`, `store_busy`,
-    `saturated` of the last launch; `semaphore_select`, `semaphore_value`.
+    `vector_busy`, `saturated` of the last launch; `vector_bundle`: the bundle that the vector core is at; `semaphore_select`, `semaphore_value`.
     """
 
     def __init__(self, config: ChipConfig, *, id_bits: int = 2):
@@ -47,8 +48,9 @@ class Core(wiring.Component):
                 "fetch_bus": Out(axi_read(config, id_bits)),
                 "load_bus": Out(axi_read(config, id_bits)),
                 "store_bus": Out(axi_write(config, id_bits)),
-                "waiting": Out(len(units)),
-                "busy": Out(len(units)),
+                "waiting": Out(max(units) + 1),
+                "busy": Out(max(units) + 1),
+                "vector_bundle": Out(range(VECTOR_BUNDLES)),
                 "semaphore_select": In(range(SEMAPHORES)),
                 "semaphore_value": Out(8),
             }
@@ -62,9 +64,10 @@ class Core(wiring.Component):
         m.submodules.sequencer = sequencer = Sequencer(self.config, id_bits=self.id_bits)
         m.submodules.load_unit = load = LoadUnit(self.config, id_bits=self.id_bits)
         m.submodules.tensor_core = tensor = TensorCore(self.config)
+        m.submodules.vector_core = vector = VectorCore(self.config)
         m.submodules.store_unit = store = StoreUnit(self.config, id_bits=self.id_bits)
         m.submodules.l1 = l1 = L1(self.config)
-        workers = {Unit.LOAD: load, Unit.TENSOR: tensor, Unit.STORE: store}
+        workers = {Unit.LOAD: load, Unit.TENSOR: tensor, Unit.STORE: store, Unit.VECTOR: vector}
         everybody = {Unit.SEQUENCER: sequencer, **workers}
         m.submodules.semaphores = semaphores = Semaphores(len(everybody))
         m.submodules.supervisor = supervisor = Supervisor(tuple(everybody))
@@ -79,6 +82,8 @@ class Core(wiring.Component):
         wiring.connect(m, tensor.l1_c, l1.c)
         wiring.connect(m, tensor.l1_d, l1.d)
         wiring.connect(m, store.l1, l1.store)
+        wiring.connect(m, vector.l1_read, l1.vector)
+        wiring.connect(m, vector.l1_write, l1.vector_store)
 
         launch = self.launch
         m.d.comb += [
@@ -119,8 +124,10 @@ class Core(wiring.Component):
             counters.tensor.eq(tensor.busy),
             counters.load.eq(load.bus.r.valid & load.bus.r.ready),
             counters.store.eq(store.bus.w.valid & store.bus.w.ready),
-            counters.raised.eq(tensor.flags),
-            counters.clamped.eq(tensor.saturated),
+            counters.vector.eq(vector.busy),
+            counters.raised.eq(tensor.flags | vector.flags),
+            counters.clamped.eq(tensor.saturated + vector.saturated),
+            self.vector_bundle.eq(vector.bundle),
         ]
         m.d.comb += [getattr(self, name).eq(getattr(counters, name)) for name in COUNTS]
         return m

@@ -8,19 +8,28 @@ from amaranth.lib.wiring import In, Out
 
 __all__ = ["COUNTS", "Counters"]
 
-COUNTS = {"launch_cycles": 32, "flags": 3, "tensor_busy": 32, "load_busy": 32, "store_busy": 32, "saturated": 32}
+COUNTS = {
+    "launch_cycles": 32,
+    "flags": 3,
+    "tensor_busy": 32,
+    "load_busy": 32,
+    "store_busy": 32,
+    "vector_busy": 32,
+    "saturated": 32,
+}
 """The results and their widths."""
 
 
 class Counters(wiring.Component):
     """Counts from `start` to `done`, cycles from the first `delivered` on; the values stay until the next `start`.
 
-    Members: `start`, `delivered`, `done`; `tensor`, `load`, `store`: busy in this cycle; `raised`: flags raised in this
+    Members: `start`, `delivered`, `done`; `tensor`, `load`, `store`, `vector`: busy in this cycle; `raised`: flags raised in this
     cycle; `clamped`: outputs clamped in this cycle; and those of `COUNTS`: as the registers of these names.
     """
 
     def __init__(self) -> None:
-        inputs = {"start": 1, "delivered": 1, "done": 1, "tensor": 1, "load": 1, "store": 1, "raised": 3, "clamped": 5}
+        units = {"tensor": 1, "load": 1, "store": 1, "vector": 1}
+        inputs = {"start": 1, "delivered": 1, "done": 1, **units, "raised": 3, "clamped": 6}
         super().__init__(
             {name: In(width) for name, width in inputs.items()} | {name: Out(width) for name, width in COUNTS.items()}
         )
@@ -34,6 +43,7 @@ class Counters(wiring.Component):
                 (self.tensor, self.tensor_busy),
                 (self.load, self.load_busy),
                 (self.store, self.store_busy),
+                (self.vector, self.vector_busy),
                 (counting | self.delivered, self.launch_cycles),
             ):
                 with m.If(busy):

@@ -1,6 +1,6 @@
 """One bank of one half-plane of L1."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
@@ -14,15 +14,16 @@ class Bank(wiring.Component):
     """A memory of 32-byte entries, one read and one write a cycle, with byte enables: stands for a two-port SRAM macro.
 
     A read's `read_data` comes a cycle later and holds; it doesn't see a write of the same cycle. A write takes the
-    bytes in `mask` (one bit each) from the one of two sources that `source` names. The enables are written out as one
+    bytes in `mask` (one bit each) from the source whose bit in `source` is set. The enables are written out as one
     merged write and the sources are chosen here, since a simulator then skips all of it where nothing is written.
 
-    Parameters: depth (entries).
-    Members: `read`, `read_address`, `read_data`, `write`, `write_address`, `source`, `mask`, `data0`, `data1`.
+    Parameters: depth (entries), sources (of writes).
+    Members: `read`, `read_address`, `read_data`, `write`, `write_address`, `source`, `mask`, `data<i>`.
     """
 
-    def __init__(self, depth: int):
+    def __init__(self, depth: int, sources: int):
         self.depth = depth
+        self.sources = sources
         super().__init__(
             {
                 "read": In(1),
@@ -30,9 +31,8 @@ class Bank(wiring.Component):
                 "write": In(1),
                 "write_address": In(max(1, ceil_log2(depth))),
                 "mask": In(CHUNK),
-                "source": In(1),
-                "data0": In(8 * CHUNK),
-                "data1": In(8 * CHUNK),
+                "source": In(sources),
+                **{f"data{i}": In(8 * CHUNK) for i in range(sources)},
                 "read_data": Out(8 * CHUNK),
             }
         )
@@ -51,9 +51,11 @@ class Bank(wiring.Component):
         with m.If(self.write):
             m.d.comb += [
                 bits.eq(Cat(bit.replicate(8) for bit in self.mask)),
-                data.eq(Mux(self.source, self.data1, self.data0)),
                 write.data.eq((data & bits) | (entry.data & ~bits)),
             ]
+            for i in range(self.sources):
+                with m.If(self.source[i]):
+                    m.d.comb += data.eq(getattr(self, f"data{i}"))
         with m.If(self.read):
             m.d.sync += self.read_data.eq(read.data)
         return m

@@ -1,4 +1,4 @@
-"""The L1 scratchpad: banks of two half-planes behind four read ports and two write ports."""
+"""The L1 scratchpad: banks of two half-planes behind five read ports and three write ports."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
@@ -12,8 +12,8 @@ from gemel_rtl.shared import Shared
 
 __all__ = ["L1", "READ_LATENCY", "READ_PORTS", "WRITE_PORTS"]
 
-READ_PORTS = ("a", "b", "c", "store")
-WRITE_PORTS = ("load", "d")
+READ_PORTS = ("a", "b", "c", "store", "vector")
+WRITE_PORTS = ("load", "d", "vector_store")
 READ_LATENCY = 2
 """Cycles from a read request's transfer to its data."""
 
@@ -21,15 +21,15 @@ READ_LATENCY = 2
 class L1(wiring.Component):
     """The scratchpad. Half h of word w is in bank w mod `l1_banks` of plane h; a bank does a read and a write a cycle.
 
-    An access takes all its halves in the cycle of its transfer. Where two read ports, or the two write ports, want one
-    bank, the one that comes first in an order that rotates every cycle goes, so that no request waits more than three
-    cycles; an access without conflict goes at once. Reads see every write transferred in an earlier cycle.
+    An access takes all its halves in the cycle of its transfer. Where several read ports, or several write ports,
+    want one bank, the one that comes first in an order that rotates every cycle goes, so that no request waits more than
+    four cycles; an access without conflict goes at once. Reads see every write transferred in an earlier cycle.
 
     Two-port banks let a unit stream into L1 at the full rate while another streams out of it: with single-port banks
     both streams lose an eighth of their cycles to each other whenever they run at the bus's rate, as in decoding.
 
     Parameters: config.
-    Members: read ports `a`, `b`, `c`, `store` and write ports `load`, `d` (see `gemel_rtl.interfaces`).
+    Members: read ports `a`, `b`, `c`, `store`, `vector` and write ports `load`, `d`, `vector_store` (see `gemel_rtl.interfaces`).
     Attributes: `read_latency`.
     """
 
@@ -68,7 +68,7 @@ class L1(wiring.Component):
                 m.d.comb += mask[-1].eq(request.mask.word_select(h, CHUNK))
                 m.d.comb += data[-1].eq(request.data.word_select(h, 8 * CHUNK))
             for b in range(banks):
-                bank = Shared(Bank(self.config.l1_words // banks), name="gemel_l1_bank")
+                bank = Shared(Bank(self.config.l1_words // banks, len(WRITE_PORTS)), name="gemel_l1_bank")
                 m.submodules[f"bank{h}_{b}"] = bank
                 takes = []
                 for name, port, go in zip(names, ports, granted, strict=True):
@@ -80,14 +80,12 @@ class L1(wiring.Component):
                     with m.If(take):
                         m.d.comb += target.eq(address(port, h)[bank_bits:])
                 m.d.comb += bank.read.eq(Cat(takes[: len(READ_PORTS)]).any())
-                load, d = takes[len(READ_PORTS) :]
-                m.d.comb += [
-                    bank.write.eq(load | d),
-                    bank.source.eq(d),
-                    bank.mask.eq(Mux(d, mask[1], mask[0])),
-                    bank.data0.eq(data[0]),
-                    bank.data1.eq(data[1]),
-                ]
+                writing = Cat(takes[len(READ_PORTS) :])
+                m.d.comb += [bank.write.eq(writing.any()), bank.source.eq(writing)]
+                m.d.comb += [getattr(bank, f"data{i}").eq(value) for i, value in enumerate(data)]
+                for take, bits in zip(writing, mask, strict=True):
+                    with m.If(take):
+                        m.d.comb += bank.mask.eq(bits)
                 row.append(bank.read_data)
             outputs.append(row)
 

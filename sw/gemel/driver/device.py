@@ -24,7 +24,7 @@ TIMEOUT = 100_000_000
 """Cycles that a launch may take unless its caller says otherwise."""
 RING_ADDRESS = 4096
 """The first page stays unused: address 0 belongs to no buffer."""
-COUNTERS = ("tensor_busy", "load_busy", "store_busy", "saturated")
+COUNTERS = ("tensor_busy", "load_busy", "store_busy", "vector_busy", "saturated")
 FLAGS = ("invalid", "overflow", "saturated")
 
 

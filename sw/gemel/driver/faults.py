@@ -31,11 +31,20 @@ class DeviceFault(DeviceError):
     """The chip stopped a launch.
 
     Attributes: `code` (FaultCode), `unit` (Unit), `pc` (index of the instruction, or of the packet for unit COMMAND),
-    `instruction` (its text, or None), `address` (bytes of L1 or memory; 0 where the fault has none).
+    `instruction` (its text, or None), `address` (bytes of L1 or memory; 0 where the fault has none), `bundle` (index of
+    the bundle in the vector core's memory, or None).
     """
 
-    def __init__(self, code: FaultCode, unit: Unit, pc: int, address: int, program: Program | None = None):
-        self.code, self.unit, self.pc, self.address = code, unit, pc, address
+    def __init__(
+        self,
+        code: FaultCode,
+        unit: Unit,
+        pc: int,
+        address: int,
+        program: Program | None = None,
+        bundle: int | None = None,
+    ):
+        self.code, self.unit, self.pc, self.address, self.bundle = code, unit, pc, address, bundle
         raw = program[pc] if program is not None and unit != Unit.COMMAND and pc < len(program) else None
         self.instruction = disassemble_one(raw) if raw is not None else None
         row = lookup(raw) if raw is not None else None
@@ -43,6 +52,8 @@ class DeviceFault(DeviceError):
         text = f"{code.name} in {unit.name} at {place}"
         if self.instruction is not None:
             text += f" ({self.instruction})"
+        if bundle is not None:
+            text += f", bundle {bundle}"
         if code in WITH_ADDRESS:
             text += f", address {address:#x}"
         cause = CAUSES[code]
@@ -59,7 +70,8 @@ def read_fault(ring: Ring, program: Program | None) -> DeviceFault:
     """The chip's fault record; `program` is the one it concerns."""
     address = ring.read("fault_address_lo") | ring.read("fault_address_hi") << 32
     code, unit = FaultCode(ring.read("fault_code")), Unit(ring.read("fault_unit"))
-    return DeviceFault(code, unit, ring.read("fault_pc"), address, program)
+    bundle = ring.read("vector_bundle") if unit == Unit.VECTOR else None
+    return DeviceFault(code, unit, ring.read("fault_pc"), address, program, bundle)
 
 
 def describe_stall(ring: Ring, program: Program | None) -> str:

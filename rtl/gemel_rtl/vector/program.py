@@ -1,0 +1,99 @@
+"""The vector core's instruction memory: filled from L1, read one bundle a cycle."""
+
+from typing import Any
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from gemel_golden.config import CHUNK, ChipConfig
+from gemel_golden.isa import VECTOR_BUNDLES
+from gemel_rtl.interfaces import l1_read_port
+from gemel_rtl.vector.layouts import BUNDLE_BITS
+
+__all__ = ["ProgramMemory"]
+
+PAIRS = VECTOR_BUNDLES // 2
+
+
+class ProgramMemory(wiring.Component):
+    """512 bundles in pairs. A fetch copies two a cycle; a bundle read in one cycle is on `bundle` from the next.
+
+    Parameters: config.
+
+    Members
+    -------
+    start : In, pulse with `address` (L1 bytes), `count` and `at` (bundles, `at` even): copy; `busy` until it is done
+    outside : Out, the word `word` that is to be fetched lies beyond L1, or `address` isn't aligned: the fetch stands
+        still until it is reset
+    l1 : Out, read port
+    read, index : In, read bundle `index`; bundle : Out
+    """
+
+    def __init__(self, config: ChipConfig):
+        self.config = config
+        super().__init__(
+            {
+                "start": In(1),
+                "address": In(64),
+                "count": In(range(VECTOR_BUNDLES + 1)),
+                "at": In(range(VECTOR_BUNDLES)),
+                "busy": Out(1),
+                "outside": Out(1),
+                "outside_address": Out(64),
+                "l1": Out(l1_read_port(config)),
+                "read": In(1),
+                "index": In(range(VECTOR_BUNDLES)),
+                "bundle": Out(BUNDLE_BITS),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        banks = []
+        for half in range(2):
+            m.submodules[f"bank{half}"] = bank = Memory(shape=BUNDLE_BITS, depth=PAIRS, init=[])
+            banks.append((bank.write_port(), bank.read_port()))
+        odd = Signal(reset_less=True)
+        with m.If(self.read):
+            m.d.sync += odd.eq(self.index[0])
+        for _, read in banks:
+            m.d.comb += [read.addr.eq(self.index[1:]), read.en.eq(self.read)]
+        m.d.comb += self.bundle.eq(Mux(odd, banks[1][1].data, banks[0][1].data))
+
+        address = Signal(64, reset_less=True)
+        asked, landed = Signal.like(self.count), Signal.like(self.count)
+        at = Signal(range(PAIRS), reset_less=True)
+        word = address[6:]
+        req = self.l1.req
+        m.d.comb += [
+            self.busy.eq(landed != 0),
+            self.outside.eq((asked != 0) & ((word >= self.config.l1_words) | address[:6].any())),
+            self.outside_address.eq(address),
+            req.valid.eq((asked != 0) & ~self.outside),
+            req.payload.addr0.eq(word),
+            req.payload.addr1.eq(word),
+            req.payload.en0.eq(1),
+            req.payload.en1.eq(1),
+        ]
+        with m.If(req.valid & req.ready):
+            m.d.sync += [address.eq(address + 2 * CHUNK), asked.eq(Mux(asked == 1, 0, asked - 2))]
+        come = Signal()
+        m.d.comb += come.eq(self.l1.valid & self.busy)
+        for half, (write, _) in enumerate(banks):
+            m.d.comb += [
+                write.addr.eq(at),
+                write.data.eq(self.l1.data[half]),
+                write.en.eq(come & ((landed != 1) | (half == 0))),
+            ]
+        with m.If(come):
+            m.d.sync += [at.eq(at + 1), landed.eq(Mux(landed == 1, 0, landed - 2))]
+        with m.If(self.start):
+            m.d.sync += [
+                address.eq(self.address),
+                asked.eq(self.count),
+                landed.eq(self.count),
+                at.eq(self.at[1:]),
+            ]
+        return m
