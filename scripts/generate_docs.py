@@ -6,8 +6,21 @@ from collections.abc import Iterable
 from enum import IntEnum
 from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
 
-from gemel_golden import config, formats, isa, packets, registers
+from gemel_golden import (
+    config,
+    formats,
+    functions,
+    isa,
+    lane_ops,
+    packets,
+    registers,
+    vector,
+    vector_isa,
+    vector_memory,
+    vector_timing,
+)
 
 TARGET = Path(__file__).parents[1] / "docs" / "generated"
 ENUMERATIONS = (isa.Unit, isa.Layout, isa.ScaleMode, isa.Activation, isa.FaultCode)
@@ -157,6 +170,76 @@ def configurations_page() -> str:
     )
 
 
+def member_docs(kind: type[IntEnum]) -> dict[str, str]:
+    """The string that stands below each member of an enumeration."""
+    body = ast.parse(inspect.getsource(kind)).body
+    assert isinstance(body[0], ast.ClassDef)
+    docs = {}
+    for statement, following in pairwise(body[0].body):
+        match statement, following:
+            case ast.Assign(targets=[ast.Name(id=name)]), ast.Expr(value=ast.Constant(value=str(doc))):
+                docs[name] = doc
+    return docs
+
+
+def vector_page() -> str:
+    alu = f"{vector_timing.ARITHMETIC}"
+    meanings = member_docs(lane_ops.LaneOp)
+    units = config.config("inference").function_units
+    function = (str(vector_timing.function(units)), str(vector_timing.function_interval(units)))
+    rows = [(op.value, f"`{op.name}`", meanings[op.name], alu, 1) for op in lane_ops.LaneOp]
+    rows += [
+        (vector_isa.FUNCTION_BASE + f, f"`{f.name}`", "functions.evaluate(f, a)", *function) for f in functions.Function
+    ]
+    random = (vector_timing.RANDOM, vector_timing.RANDOM_INTERVAL)
+    rows += [
+        (vector_isa.PHILOX, "`PHILOX`", vector_isa.PHILOX_DOC, *random),
+        (vector_isa.IOTA, "`IOTA`", "the lane's number", alu, 1),
+        (vector_isa.NOP, "`NOP`", "nothing", "", 1),
+    ]
+    controls = ((c.value, f"`{c.name}`", vector_isa.CONTROL_DOC[c]) for c in vector_isa.Control)
+    permutes = ((p.value, f"`{p.name}`") for p in vector_isa.Permute)
+    constants = (
+        (f"`{name}`", getattr(vector_timing, name), doc) for name, doc in module_docs(vector_timing).items()
+    )
+    return page(
+        "Vector core",
+        "gemel_golden.vector_isa",
+        prose(vector_isa.__doc__),
+        "## Fields\n",
+        field_table(vector_isa.BUNDLE.values()),
+        "## Arithmetic\n",
+        "Latency is the number of cycles to the first bundle that may use the result, interval that to the next "
+        f"operation of the kind, with {units} function units.\n",
+        table(("code", "operation", "result", "latency", "interval"), rows),
+        "### Permutations\n",
+        prose(vector_isa.Permute.__doc__),
+        table(("code", "name"), permutes),
+        "## Control\n",
+        table(("code", "operation", "meaning"), controls),
+        "## Semantics\n",
+        "A bundle is these statements of the model; `v` are its fields.\n",
+        f"```python\n{inspect.getsource(vector.Run.bundle)}```\n",
+        "### Loads\n",
+        f"```python\n{inspect.getsource(vector_memory.load)}```\n",
+        "### Stores\n",
+        f"```python\n{inspect.getsource(vector_memory.store)}```\n",
+        "## Hazards\n",
+        prose(vector_isa.HAZARDS),
+        table(("number", "cycles", "meaning"), constants),
+    )
+
+
+def module_docs(module: ModuleType) -> dict[str, str]:
+    """The string that stands below each constant of a module."""
+    docs = {}
+    for statement, following in pairwise(ast.parse(inspect.getsource(module)).body):
+        match statement, following:
+            case ast.Assign(targets=[ast.Name(id=name)]), ast.Expr(value=ast.Constant(value=str(doc))):
+                docs[name] = doc
+    return docs
+
+
 def is_property(member: object) -> bool:
     return isinstance(member, property)
 
@@ -165,6 +248,7 @@ def pages() -> dict[str, str]:
     """Every generated page by file name."""
     return {
         "isa.md": isa_page(),
+        "vector.md": vector_page(),
         "packets.md": packets_page(),
         "registers.md": registers_page(),
         "formats.md": formats_page(),

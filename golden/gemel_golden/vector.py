@@ -33,7 +33,7 @@ from gemel_golden.vector_isa import (
 )
 from gemel_golden.vector_memory import AddressRegister, load, store
 
-__all__ = ["RaceError", "VectorState", "execute"]
+__all__ = ["RaceError", "Run", "VectorState", "execute"]
 
 MASK32 = 0xFFFF_FFFF
 _LANE = np.arange(LANES)
@@ -75,7 +75,7 @@ def execute(values: Mapping[str, int], state: VectorState, l1: NDArray[np.uint8]
     if not values["run"]:
         return Flags()
     scalars = [0] + [values[f"x{i}"] & MASK32 for i in range(1, 10)] + [0] * (SCALARS - 10)
-    return _Run(state, l1, scalars).run(values["entry"])
+    return Run(state, l1, scalars).run(values["entry"])
 
 
 def _fetch(values: Mapping[str, int], state: VectorState, l1: NDArray[np.uint8]) -> None:
@@ -89,7 +89,7 @@ def _fetch(values: Mapping[str, int], state: VectorState, l1: NDArray[np.uint8])
         state.bundles[(values["at"] + i) % VECTOR_BUNDLES] = l1[address : address + BUNDLE_BYTES].tobytes()
 
 
-class _Run:
+class Run:
     """One program under way."""
 
     def __init__(self, state: VectorState, l1: NDArray[np.uint8], scalars: list[int]):
@@ -112,7 +112,7 @@ class _Run:
                 decoded[pc] = vector_isa.decode_bundle(raw)
             v = decoded[pc]
             loop = self._loop(v, pc) if v["control"] == Control.LOOP else None
-            self._bundle(v, pc)
+            self.bundle(v, pc)
             if v["control"] == Control.HALT:
                 return self.flags
             pc = self._next(loop, pc)
@@ -137,7 +137,7 @@ class _Run:
             self.loops.pop()
         return pc + 1
 
-    def _bundle(self, v: Mapping[str, int], pc: int) -> None:
+    def bundle(self, v: Mapping[str, int], pc: int) -> None:
         """The four slots: everything is read before anything is written."""
         state, addresses = self.state, list(self.state.addresses)
         result = self._arithmetic(v)

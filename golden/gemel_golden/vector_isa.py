@@ -19,12 +19,15 @@ __all__ = [
     "BUNDLE",
     "BUNDLE_BYTES",
     "COMPARISONS",
+    "CONTROL_DOC",
     "FUNCTION_BASE",
     "IOTA",
     "LANES",
     "LOOPS",
+    "HAZARDS",
     "NOP",
     "PHILOX",
+    "PHILOX_DOC",
     "PREDICATES",
     "SCALARS",
     "SCALAR_OPERAND",
@@ -77,6 +80,23 @@ ALU_OPS: dict[int, str] = {
     NOP: "NOP",
 }
 """Names of the arithmetic slot's operations by code."""
+
+
+PHILOX_DOC = (
+    "Philox-4x32-10 with the key s[b], s[b + 1]: lane i takes word i mod 4 of counter (s[b + 3] + i // 4 as 64 bits, "
+    "s[b + 2], 0), with b less 32"
+)
+HAZARDS = """
+Bundles issue in order, one a cycle. A bundle waits until no register that it reads or writes waits for a result, so that a
+program's results don't depend on these cycles. It also waits for a free function or Philox unit, in the cycle after a
+store if it stores itself, and while eight loads or four stores are under way.
+
+Loads don't wait for stores: what a store wrote is there for loads after a FENCE, and a load without it is a race, which
+golden reports as an error. Stores wait until L1 has taken all loads before them. HALT implies a FENCE.
+
+Of several changes to an address register in one bundle the control slot's wins. After a fault the state of the vector core
+isn't defined.
+"""
 
 
 class Permute(IntEnum):

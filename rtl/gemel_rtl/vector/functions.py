@@ -83,16 +83,17 @@ class FunctionBank(wiring.Component):
             m.d.sync += [register.eq(self.operands[lane]) for lane, register in enumerate(held)]
             m.d.sync += [function.eq(self.function), rd.eq(self.rd), mask.eq(self.mask), step.eq(0)]
 
+        step_bits = (each - 1).bit_length()
         # Lane u * each + s goes through unit u in step s.
-        tag = data.StructLayout({"step": range(each), "rd": REGISTER, "mask": LANES, "last": 1})
+        tag = data.StructLayout({"step": step_bits, "rd": REGISTER, "mask": LANES, "last": 1})
         pipe = Pipeline(m, feeding)
-        carried = data.View(tag, Cat(step[: tag.members["step"].width], rd, mask, step == each - 1))
+        carried = data.View(tag, Cat(step[:step_bits], rd, mask, step == each - 1))
         results = []
         for u in range(self.units):
             m.submodules[f"unit{u}"] = unit = Shared(FunctionUnit(), name="gemel_function_unit")
             m.d.comb += [unit.valid.eq(feeding), unit.function.eq(function)]
             with m.If(feeding):
-                m.d.comb += unit.i.eq(Array(held[u * each : (u + 1) * each])[step[: (each - 1).bit_length()]])
+                m.d.comb += unit.i.eq(Array(held[u * each : (u + 1) * each])[step[:step_bits]])
             results.append(unit.o)
         for _ in range(FunctionUnit.latency):
             pipe.next()
