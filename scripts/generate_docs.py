@@ -199,9 +199,7 @@ def vector_page() -> str:
     ]
     controls = ((c.value, f"`{c.name}`", vector_isa.CONTROL_DOC[c]) for c in vector_isa.Control)
     permutes = ((p.value, f"`{p.name}`") for p in vector_isa.Permute)
-    constants = (
-        (f"`{name}`", getattr(vector_timing, name), doc) for name, doc in module_docs(vector_timing).items()
-    )
+    constants = ((f"`{name}`", getattr(vector_timing, name), doc) for name, doc in module_docs(vector_timing).items())
     return page(
         "Vector core",
         "gemel_golden.vector_isa",

@@ -1,4 +1,4 @@
-"""Programs of the vector core on the simulated nano chip: the same bytes of L1 as on golden, whatever L1 is busy with."""
+"""Programs of the vector core on the simulated nano chip: the same bytes of L1 and the same faults as on golden."""
 
 from collections.abc import Iterator
 
@@ -65,7 +65,7 @@ FAULTS = {
     "loops that end together": (
         encode_bundle(control=Control.LOOP, imm=2, imm2=2) + faulty(control=Control.LOOP, imm=2, imm2=1)
     ),
-    "an unknown operation": faulty() + bytes([0xFE]) + bytes(31),
+    "an unknown operation": encode_bundle() + bytes([0xFE]) + bytes(31),
     "no HALT": encode_bundle(),
 }
 

@@ -50,7 +50,16 @@ class ChipConfig:
         def refuse(what: str) -> None:
             raise ValueError(f"configuration {self.name!r}: {what}")
 
-        for name in ("rows", "cols", "l1_banks", "queue_depth", "fetch_depth", "outstanding", "l1_bytes", "function_units"):
+        for name in (
+            "rows",
+            "cols",
+            "l1_banks",
+            "queue_depth",
+            "fetch_depth",
+            "outstanding",
+            "l1_bytes",
+            "function_units",
+        ):
             value = getattr(self, name)
             if value < 1 or value & (value - 1):
                 refuse(f"{name} must be a power of two, not {value}")

@@ -140,17 +140,17 @@ class Run:
     def bundle(self, v: Mapping[str, int], pc: int) -> None:
         """The four slots: everything is read before anything is written."""
         state, addresses = self.state, list(self.state.addresses)
-        result = self._arithmetic(v)
+        result, mask = self._arithmetic(v), self._predicate(v["pred"], v["pred_not"])
         loaded = None
         if v["ld_en"]:
-            register, mask = addresses[v["ld_addr"]], self._predicate(v["ld_pred"], v["ld_not"])
-            loaded, touched = load(register, v, mask, self.l1)
+            lanes = self._predicate(v["ld_pred"], v["ld_not"])
+            loaded, touched = load(addresses[v["ld_addr"]], v, lanes, self.l1)
             if self.unfenced[touched].any():
                 raise RaceError(f"bundle {pc} loads what an earlier bundle stored; a FENCE must stand between them")
         if v["st_en"]:
-            register, mask = addresses[v["st_addr"]], self._predicate(v["st_pred"], v["st_not"])
+            lanes = self._predicate(v["st_pred"], v["st_not"])
             source, random = state.vectors[v["st_reg"]], state.vectors[v["st_random"]]
-            flags, touched = store(register, v, mask, source, random, self.l1)
+            flags, touched = store(addresses[v["st_addr"]], v, lanes, source, random, self.l1)
             self.flags |= flags
             self.unfenced[touched] = True
         if v["ld_en"] and v["ld_post"]:
@@ -159,8 +159,7 @@ class Run:
             state.addresses[v["st_addr"]] = addresses[v["st_addr"]].stepped()
         self._control(v, addresses)
         if result is not None:
-            mask = self._predicate(v["pred"], v["pred_not"]) if v["op"] not in COMPARISONS else None
-            if mask is None:
+            if v["op"] in COMPARISONS:
                 state.predicates[v["pd"]] = result
             else:
                 state.vectors[v["rd"]] = np.where(mask, result, state.vectors[v["rd"]])
@@ -189,7 +188,9 @@ class Run:
             counter = np.zeros((LANES // 4, 4), np.uint64)
             counter[:, 0], counter[:, 1], counter[:, 2] = groups & MASK32, groups >> 32, tensor
             return philox4x32(counter, np.array([seed_low, seed_high], np.uint64)).reshape(LANES)
-        a = permute(self._operand(v["a"]), v["permute"])
+        a = self._operand(v["a"])
+        if v["a"] < SCALAR_OPERAND:
+            a = permute(a, v["permute"])
         a = lane_ops.modify(a, bool(v["abs_a"]), bool(v["neg_a"]))
         if op >= FUNCTION_BASE:
             return functions.evaluate(functions.Function(op - FUNCTION_BASE), a)

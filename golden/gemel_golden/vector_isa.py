@@ -21,10 +21,10 @@ __all__ = [
     "COMPARISONS",
     "CONTROL_DOC",
     "FUNCTION_BASE",
+    "HAZARDS",
     "IOTA",
     "LANES",
     "LOOPS",
-    "HAZARDS",
     "NOP",
     "PHILOX",
     "PHILOX_DOC",
@@ -66,9 +66,7 @@ NOP = 63
 COMPARISONS = frozenset(op for op in LaneOp if LaneOp.FLT <= op <= LaneOp.IS_NAN)
 """Operations that write a predicate instead of a vector."""
 TWO_OPERANDS = frozenset(
-    op
-    for op in LaneOp
-    if op not in (LaneOp.MOV, LaneOp.F2I, LaneOp.I2F, LaneOp.FLOOR, LaneOp.IS_NAN)
+    op for op in LaneOp if op not in (LaneOp.MOV, LaneOp.F2I, LaneOp.I2F, LaneOp.FLOOR, LaneOp.IS_NAN)
 )
 """Operations that read b as a vector; c is FMA's alone, and a is read by all but PHILOX, IOTA and NOP."""
 
@@ -87,20 +85,23 @@ PHILOX_DOC = (
     "s[b + 2], 0), with b less 32"
 )
 HAZARDS = """
-Bundles issue in order, one a cycle. A bundle waits until no register that it reads or writes waits for a result, so that a
-program's results don't depend on these cycles. It also waits for a free function or Philox unit, in the cycle after a
-store if it stores itself, and while eight loads or four stores are under way.
+Bundles issue in order, one a cycle. A bundle waits until no register that it reads or writes waits for a result, so
+that a program's results don't depend on these cycles. It also waits for a free function or Philox unit, in the cycle
+after a store if it stores itself, and while eight loads or four stores are under way.
 
 Loads don't wait for stores: what a store wrote is there for loads after a FENCE, and a load without it is a race, which
 golden reports as an error. Stores wait until L1 has taken all loads before them. HALT implies a FENCE.
 
-Of several changes to an address register in one bundle the control slot's wins. After a fault the state of the vector core
-isn't defined.
+Of several changes to an address register in one bundle the control slot's wins. After a fault the state of the vector
+core isn't defined.
 """
 
 
 class Permute(IntEnum):
-    """What lane i of operand a takes: of lane i ^ s, of lane i - s (zeros come in), of the first or the last lane."""
+    """What lane i of operand a takes, where that is a vector.
+
+    XOR: lane i ^ s. UP: lane i - s, zeros coming in. FIRST and LAST: the first or the last lane.
+    """
 
     NONE = 0
     XOR1 = 1

@@ -62,7 +62,9 @@ class _Access:
     """Lanes accessed."""
 
 
-def _access(register: AddressRegister, v: Mapping[str, int], slot: str, mask: NDArray[np.bool_], fmt: Format) -> _Access:
+def _access(
+    register: AddressRegister, v: Mapping[str, int], slot: str, mask: NDArray[np.bool_], fmt: Format
+) -> _Access:
     row = (register.row + v[f"{slot}_row"]) & 0xFFFF
     column = (register.column + v[f"{slot}_col"]) & 0xFFFF
     element = bool(v[f"{slot}_element"])

@@ -35,7 +35,8 @@ class Core(wiring.Component):
     Parameters: config; id_bits: width of the buses' IDs.
     Members: `launch`; `fetch_bus`, `load_bus`, `store_bus`; `trace_<unit>`; `<unit>_pc`, `waiting` (bit u: unit u),
     `busy` (bit u: unit u or its queue has work); `launch_cycles`, `flags`, `tensor_busy`, `load_busy`, `store_busy`,
-    `vector_busy`, `saturated` of the last launch; `vector_bundle`: the bundle that the vector core is at; `semaphore_select`, `semaphore_value`.
+    `vector_busy`, `saturated` of the last launch; `vector_bundle`: the bundle that the vector core is at;
+    `semaphore_select`, `semaphore_value`.
     """
 
     def __init__(self, config: ChipConfig, *, id_bits: int = 2):

@@ -23,8 +23,9 @@ COUNTS = {
 class Counters(wiring.Component):
     """Counts from `start` to `done`, cycles from the first `delivered` on; the values stay until the next `start`.
 
-    Members: `start`, `delivered`, `done`; `tensor`, `load`, `store`, `vector`: busy in this cycle; `raised`: flags raised in this
-    cycle; `clamped`: outputs clamped in this cycle; and those of `COUNTS`: as the registers of these names.
+    Members: `start`, `delivered`, `done`; `tensor`, `load`, `store`, `vector`: busy in this cycle; `raised`: flags
+    raised in this cycle; `clamped`: outputs clamped in this cycle; and those of `COUNTS`: as the registers of these
+    names.
     """
 
     def __init__(self) -> None:

@@ -25,7 +25,7 @@ from gemel_golden.vector_isa import (
     writes_vector,
 )
 
-__all__ = ["L1_BYTES", "Regions", "program_of", "random_bundles"]
+__all__ = ["DUMP", "L1_BYTES", "Regions", "program_of", "random_bundles"]
 
 L1_BYTES = 64 * 1024
 """L1 that these programs use: that of the smallest chip."""

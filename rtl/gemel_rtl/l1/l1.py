@@ -1,6 +1,6 @@
 """The L1 scratchpad: banks of two half-planes behind five read ports and three write ports."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 from amaranth.utils import ceil_log2
@@ -22,14 +22,15 @@ class L1(wiring.Component):
     """The scratchpad. Half h of word w is in bank w mod `l1_banks` of plane h; a bank does a read and a write a cycle.
 
     An access takes all its halves in the cycle of its transfer. Where several read ports, or several write ports,
-    want one bank, the one that comes first in an order that rotates every cycle goes, so that no request waits more than
-    four cycles; an access without conflict goes at once. Reads see every write transferred in an earlier cycle.
+    want one bank, the one that comes first in an order that rotates every cycle goes, so that no request waits more
+    than four cycles; an access without conflict goes at once. Reads see every write transferred in an earlier cycle.
 
     Two-port banks let a unit stream into L1 at the full rate while another streams out of it: with single-port banks
     both streams lose an eighth of their cycles to each other whenever they run at the bus's rate, as in decoding.
 
     Parameters: config.
-    Members: read ports `a`, `b`, `c`, `store`, `vector` and write ports `load`, `d`, `vector_store` (see `gemel_rtl.interfaces`).
+    Members: read ports `a`, `b`, `c`, `store`, `vector` and write ports `load`, `d`, `vector_store` (see
+    `gemel_rtl.interfaces`).
     Attributes: `read_latency`.
     """
 

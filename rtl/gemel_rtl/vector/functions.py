@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Array, Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -35,8 +35,8 @@ class FunctionBank(wiring.Component):
     Members
     -------
     start, function, rd, mask, operands : In, a function of all lanes begins, at least `interval` cycles after another
-    random, random_rd, random_mask, scalars : In, Philox begins, with seed (two words), tensor and first group; not while
-        `random_busy` : Out, a random vector isn't written yet
+    random, random_rd, random_mask, scalars : In, Philox begins, with seed (two words), tensor and first group; not
+        while `random_busy` : Out, a random vector isn't written yet
     write, rd_out, data : Out, lanes written in this cycle
     done, random_done : Out, the last lane of a function's, or of Philox's, vector is written in this cycle
     idle : Out, nothing is under way
@@ -107,10 +107,12 @@ class FunctionBank(wiring.Component):
             seed, tensor, first = self.scalars[:64], self.scalars[64:96], self.scalars[96:]
             m.d.comb += philox.start.eq(self.random)
             with m.If(self.random):
-                m.d.comb += [group.eq(first + u), philox.counter.eq(Cat(group, Const(0, 31), tensor, Const(0, 32)))]
-                m.d.comb += philox.key.eq(seed)
-            words += [philox.o.word_select(i, 32) for i in range(GROUP)]
-            finished.append(philox.o_valid)
+                counter = (group[:32], group[32], tensor, 0)
+                m.d.comb += group.eq(first + u)
+                m.d.comb += [word.eq(value) for word, value in zip(philox.counter, counter, strict=True)]
+                m.d.comb += [philox.key[i].eq(seed.word_select(i, 32)) for i in range(2)]
+            words += list(philox.o)
+            finished.append(philox.valid)
         random_rd = Signal(REGISTER, reset_less=True)
         random_mask = Signal(LANES, reset_less=True)
         ready = Signal()

@@ -7,7 +7,18 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from gemel_golden.lane_ops import LaneOp
-from gemel_golden.vector_isa import COMPARISONS, FUNCTION_BASE, IOTA, LANES, NOP, PHILOX, PREDICATES, VECTORS, Control, Permute
+from gemel_golden.vector_isa import (
+    COMPARISONS,
+    FUNCTION_BASE,
+    IOTA,
+    LANES,
+    NOP,
+    PHILOX,
+    PREDICATES,
+    VECTORS,
+    Control,
+    Permute,
+)
 from gemel_rtl.numeric.pipeline import Pipeline
 from gemel_rtl.sequencer.legality import any_of
 from gemel_rtl.shared import Shared
@@ -127,7 +138,12 @@ class Lanes(wiring.Component):
         m.d.sync += [begins.eq(arithmetic), applies.eq(function), draws.eq(random)]
         held = {
             name: Signal.like(Value.cast(value), name=f"held_{name}", reset_less=True)
-            for name, value in (("op", op[:6]), ("permute", f["permute"]), ("philox", self.philox), ("a", self.scalar_a))
+            for name, value in (
+                ("op", op[:6]),
+                ("permute", f["permute"]),
+                ("philox", self.philox),
+                ("a", self.scalar_a),
+            )
         }
         scalar_a, iota = Signal(reset_less=True), Signal(reset_less=True)
         modifiers = Signal(Modifiers, reset_less=True)

@@ -55,4 +55,8 @@ def fields_of(bits: Value, fields: dict[str, Field] = BUNDLE) -> dict[str, Value
 
 def pair(target: data.View, fields: dict[str, Value], kind: str) -> list[Any]:
     """Fill two semaphores and counts from an instruction's waits or signals."""
-    return [target[f"{name}{i}"].eq(fields[f"{kind}{i}{tail}"]) for i in (0, 1) for name, tail in (("sem", ""), ("count", "_count"))]
+    return [
+        target[f"{name}{i}"].eq(fields[f"{kind}{i}{tail}"])
+        for i in (0, 1)
+        for name, tail in (("sem", ""), ("count", "_count"))
+    ]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -82,7 +82,10 @@ class Store(wiring.Component):
             m.d.sync += kept.eq(self.storing)
         beat_valid = Signal()
         storing = Signal(Storing)
-        m.d.comb += [beat_valid.eq(self.valid | second), storing.eq(Mux(second, kept.as_value(), self.storing.as_value()))]
+        m.d.comb += [
+            beat_valid.eq(self.valid | second),
+            storing.eq(Mux(second, kept.as_value(), self.storing.as_value())),
+        ]
         lanes = []
         for i in range(HALF):
             m.submodules[f"lane{i}"] = lane = Shared(StoreLane(), name="gemel_store_lane")
@@ -162,7 +165,10 @@ class Store(wiring.Component):
                         low_mask.word_select(at, bits // 8).eq(mask[0].replicate(bits // 8)),
                     ]
             with m.If(fmt == E8M0):
-                m.d.comb += [low.word_select(place.offset, 8).eq(code[0][:8]), low_mask.bit_select(place.offset, 1).eq(mask[0])]
+                m.d.comb += [
+                    low.word_select(place.offset, 8).eq(code[0][:8]),
+                    low_mask.bit_select(place.offset, 1).eq(mask[0]),
+                ]
         with m.Elif(has_bits(fmt, 32)):
             m.d.comb += [
                 low.eq(codes[: 8 * CHUNK]),
