@@ -8,14 +8,18 @@ from gemel_rtl.numeric.bits import normalise
 from gemel_rtl.numeric.layouts import Fp32
 from gemel_rtl.numeric.operand import Operand
 from gemel_rtl.numeric.pipeline import Pipeline
-from gemel_rtl.numeric.round import CANONICAL_NAN, RoundFp32
+from gemel_rtl.numeric.round import CANONICAL_NAN, round_fp32
 
 __all__ = ["Fp32Fma"]
 
 HALF = 12
 INT_EXPONENT = 127 + 31
 
-Head = data.StructLayout({"sign": 1, "opposite": 1, "special": 1, "nan": 1})
+# What a stage holds beside its wide words, in one register, for the sake of simulators.
+Head = data.StructLayout({"exponent": signed(11), "sign": 1, "opposite": 1, "special": 1, "nan": 1})
+Order = data.StructLayout({**Head.members, "addend": 24, "distance": 6, "swap": 1})
+Exact = data.StructLayout({"sig": 26, "exponent": signed(11), "sign": 1, "special": 1, "nan": 1})
+Result = data.StructLayout({"o": 32, "invalid": 1, "overflow": 1})
 
 
 class Fp32Fma(wiring.Component):
@@ -63,51 +67,43 @@ class Fp32Fma(wiring.Component):
 
         # 1: two partial products; which of product and addend has its highest place above, and by how many places.
         # The higher one's highest place is bit 62 of a word; the product's is that of bit 47 of 48.
-        a, b, c = (Operand(m, getattr(self, name), name) for name in "abc")
+        sign, product_nan, product_inf, swap = (Signal(name=name) for name in ("sign", "nan", "inf", "swap"))
+        exponent, ahead = Signal(signed(11)), Signal(signed(11))
+        distance = Signal(10)
+        with m.If(self.valid):
+            a, b, c = (Operand(m, getattr(self, name), name) for name in "abc")
+            m.d.comb += [
+                sign.eq(a.sign ^ (b.sign & ~self.integer)),
+                product_nan.eq((a.nan | b.nan | (a.inf & b.zero) | (b.inf & a.zero)) & ~self.integer),
+                product_inf.eq((a.inf | b.inf) & ~self.integer),
+                exponent.eq(Mux(self.integer, INT_EXPONENT, a.exponent + b.exponent - 126)),
+                ahead.eq(exponent - c.exponent),
+                # A product of nothing has no place, and must not push the addend out of the word.
+                swap.eq((ahead <= 0) | ((a.zero | b.zero) & ~self.integer)),
+                distance.eq(Mux(swap, -ahead, ahead)[:10]),
+            ]
         a_sig = Cat(a.sig[:23], Mux(self.raw, self.a.as_value()[23], a.sig[23]))
         b_sig = Cat(b.sig[:23], Mux(self.raw, self.b.as_value()[23], b.sig[23]))
         magnitude = Mux(a.sign, -self.a.as_value(), self.a.as_value())[:32]
-        sign = Signal()
-        product_nan, product_inf = Signal(), Signal()
-        m.d.comb += [
-            sign.eq(a.sign ^ (b.sign & ~self.integer)),
-            product_nan.eq((a.nan | b.nan | (a.inf & b.zero) | (b.inf & a.zero)) & ~self.integer),
-            product_inf.eq((a.inf | b.inf) & ~self.integer),
-        ]
-        exponent, ahead = Signal(signed(11)), Signal(signed(11))
-        swap = Signal()
-        distance = Signal(10)
-        m.d.comb += [
-            exponent.eq(Mux(self.integer, INT_EXPONENT, a.exponent + b.exponent - 126)),
-            ahead.eq(exponent - c.exponent),
-            # A product of nothing has no place, and must not push the addend out of the word.
-            swap.eq((ahead <= 0) | ((a.zero | b.zero) & ~self.integer)),
-            distance.eq(Mux(swap, -ahead, ahead)[:10]),
-        ]
         opposite = sign ^ c.sign
         head = {
+            "exponent": Mux(swap, c.exponent, exponent),
             "sign": Mux((swap | c.inf) & ~product_inf, c.sign, sign),
             "opposite": opposite,
             "special": product_nan | product_inf | c.nan | c.inf,
             "nan": product_nan | c.nan | (product_inf & c.inf & opposite),
         }
+        fields = {**head, "addend": c.sig, "distance": Mux(distance > 63, 63, distance), "swap": swap}
         pipe.next()
         low = pipe.register(Mux(self.integer, 0, a_sig * b_sig[:HALF]), name="low")
         high = pipe.register(Mux(self.integer, Cat(Const(0, 16 - HALF), magnitude), a_sig * b_sig[HALF:]), name="high")
-        addend = pipe.register(c.sig, name="addend")
-        exponent = pipe.register(Mux(swap, c.exponent, exponent), name="exponent", shape=signed(11))
-        distance = pipe.register(Mux(distance > 63, 63, distance)[:6], name="distance")
-        swap = pipe.register(swap, name="swap")
-        flags = pipe.struct(Head, head, name="head")
+        order = pipe.struct(Order, fields, name="order")
 
         # 2: the product.
         product = Signal(48)
         m.d.comb += product.eq(low + Cat(Const(0, HALF), high))
         pipe.next()
-        product = pipe.register(product, name="product")
-        addend = pipe.register(addend, name="addend")
-        exponent, distance = pipe.register(exponent, name="exponent"), pipe.register(distance, name="distance")
-        swap, flags = pipe.register(swap, name="swap"), pipe.carry(flags, name="head")
+        product, order = pipe.register(product, name="product"), pipe.carry(order, name="order")
         m.d.comb += self.product.eq(product)
 
         # 3: align the lower one, what leaves the word being ORed into its lowest bit. Bits are lost only where the
@@ -115,49 +111,61 @@ class Fp32Fma(wiring.Component):
         # its last place lies above: in both cases the lost ones lie below the guard bit.
         big, small = Signal(63), Signal(63)
         lost, kept = Signal(63), Signal(63)
-        wide_product, wide_addend = Cat(Const(0, 15), product), Cat(Const(0, 39), addend)
-        m.d.comb += [
-            big.eq(Mux(swap, wide_addend, wide_product)),
-            small.eq(Mux(swap, wide_product, wide_addend)),
-            lost.eq(small & (Const((1 << 63) - 1, 63) >> ~distance)),
-            kept.eq(small >> distance),
-        ]
+        wide_product, wide_addend = Cat(Const(0, 15), product), Cat(Const(0, 39), order.addend)
+        with m.If(pipe.valid):
+            m.d.comb += [
+                big.eq(Mux(order.swap, wide_addend, wide_product)),
+                small.eq(Mux(order.swap, wide_product, wide_addend)),
+                lost.eq(small & (Const((1 << 63) - 1, 63) >> ~order.distance)),
+                kept.eq(small >> order.distance),
+            ]
         pipe.next()
         big = pipe.register(big, name="big")
         small = pipe.register(Cat(kept[0] | lost.any(), kept[1:]), name="small")
-        exponent, flags = pipe.register(exponent, name="exponent"), pipe.carry(flags, name="head")
+        head = pipe.struct(Head, {name: order[name] for name in Head.members}, name="head")
 
         # 4: add, or subtract both ways and take what isn't negative.
         forward, backward = Signal(64), Signal(64)
         negative = Signal()
-        m.d.comb += [
-            forward.eq(Mux(flags.opposite, big - small, big + small)),
-            backward.eq(small - big),
-            negative.eq(flags.opposite & forward[63]),
-        ]
+        with m.If(pipe.valid):
+            m.d.comb += [
+                forward.eq(Mux(head.opposite, (big - small)[:64], big + small)),
+                backward.eq(small - big),
+                negative.eq(head.opposite & forward[63]),
+            ]
         pipe.next()
         total = pipe.register(Mux(negative, backward, forward), name="total")
-        exponent = pipe.register(exponent, name="exponent")
-        negative, flags = pipe.register(negative, name="negative"), pipe.carry(flags, name="head")
+        fields = {name: head[name] for name in Head.members}
+        head = pipe.struct(Head, {**fields, "sign": head.sign ^ (negative & ~head.special)}, name="head")
 
         # 5: normalise. A difference that is zero is +0.
-        normalised, places = normalise(m, total, name="normalise")
-        sign = (flags.sign ^ negative) & (normalised[63] | ~flags.opposite)
+        with m.If(pipe.valid):
+            normalised, places = normalise(m, total, name="normalise")
+        fields = {
+            "sig": Cat(normalised[:39].any(), normalised[39:]),
+            "exponent": head.exponent + 1 - places,
+            "sign": head.sign & (normalised[63] | ~head.opposite | head.special),
+            "special": head.special,
+            "nan": head.nan,
+        }
         pipe.next()
-        sig = pipe.register(Cat(normalised[:39].any(), normalised[39:]), name="sig")
-        exponent = pipe.register((exponent + 1 - places).as_signed(), name="exponent", shape=signed(11))
-        sign = pipe.register(Mux(flags.special, flags.sign, sign), name="sign")
-        special, nan = pipe.register(flags.special, name="special"), pipe.register(flags.nan, name="nan")
+        exact = pipe.struct(Exact, fields, name="exact")
 
         # 6: round.
-        m.submodules.round = rounder = RoundFp32()
-        m.d.comb += [rounder.sign.eq(sign), rounder.exponent.eq(exponent), rounder.sig.eq(sig)]
-        infinity = Cat(Const(0xFF << 23, 31), sign)
+        with m.If(pipe.valid):
+            rounded, overflow = round_fp32(m, exact.sign, exact.exponent, exact.sig)
+        infinity = Cat(Const(0xFF << 23, 31), exact.sign)
+        fields = {
+            "o": Mux(exact.nan, CANONICAL_NAN, Mux(exact.special, infinity, rounded)),
+            "invalid": exact.nan,
+            "overflow": overflow & ~exact.special,
+        }
         pipe.next()
+        result = pipe.struct(Result, fields, name="result")
         m.d.comb += [
-            self.o.eq(pipe.register(Mux(nan, CANONICAL_NAN, Mux(special, infinity, rounder.o)), name="result")),
-            self.invalid.eq(pipe.register(nan, name="result_nan")),
-            self.overflow.eq(pipe.register(rounder.overflow & ~special, name="result_overflow")),
+            self.o.eq(result.o),
+            self.invalid.eq(result.invalid),
+            self.overflow.eq(result.overflow),
             self.o_valid.eq(pipe.valid),
         ]
         return m

@@ -1,7 +1,7 @@
 """The arithmetic of one lane of the vector core."""
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
-from amaranth.lib import wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from gemel_golden.lane_ops import LaneOp
@@ -15,6 +15,8 @@ __all__ = ["LaneAlu", "modify"]
 
 ONE = 0x3F800000
 SIGN = 1 << 31
+
+Step = data.StructLayout({"result": 32, "more": 1, "is_imul": 1})
 
 
 def modify(value: Value, absolute: Value, negate: Value) -> Value:
@@ -79,20 +81,19 @@ class LaneAlu(wiring.Component):
             self._compute(m, result, more)
         pipe = Pipeline(m, simple)
         pipe.next()
-        result = pipe.register(result, name="result")
-        more = pipe.register(more, name="more")
-        is_imul = pipe.register(is_imul, name="is_imul")
+        step = pipe.struct(Step, {"result": result, "more": more, "is_imul": is_imul}, name="step")
 
         # 2: the step that rounding takes.
         stepped = Signal(32)
-        m.d.comb += stepped.eq(result + more)
+        m.d.comb += stepped.eq(step.result + step.more)
         pipe.next()
-        result = pipe.register(stepped, name="result")
-        is_imul = pipe.register(is_imul, name="is_imul")
+        step = pipe.struct(Step, {"result": stepped, "more": 0, "is_imul": step.is_imul}, name="step")
 
         # 3: an integer product is that of the low 24 bits and, from bit 24 on, two of 8 bits more.
         joined = Signal(32)
-        m.d.comb += joined.eq(Mux(is_imul, Cat(fma.product[:24], (fma.product[24:32] + result[24:])[:8]), result))
+        m.d.comb += joined.eq(
+            Mux(step.is_imul, Cat(fma.product[:24], (fma.product[24:32] + step.result[24:])[:8]), step.result)
+        )
         assert pipe.stage == fma.product_latency
         result = joined
         while pipe.stage < self.latency:
@@ -160,7 +161,7 @@ class LaneAlu(wiring.Component):
     @staticmethod
     def _key(bits: Value, is_float: Value, is_unsigned: Value) -> Value:
         """An unsigned number in the order of `bits`: what has a sign turns it over, a negative FP32 number all bits."""
-        return Cat(bits[:31] ^ (is_float & bits[31]).replicate(31), bits[31] ^ ~is_unsigned)
+        return Cat(Mux(is_float & bits[31], ~bits[:31], bits[:31]), bits[31] ^ ~is_unsigned)
 
     def _to_int(self, m: Module, x: Operand, result: Signal, more: Signal) -> None:
         """Nearest even. -(kept + up) is ~kept + 1 - up, so that one step at most remains."""
@@ -180,7 +181,7 @@ class LaneAlu(wiring.Component):
         with m.Elif(large):
             m.d.comb += result.eq(Mux(x.sign, SIGN, SIGN - 1))
         with m.Else():
-            m.d.comb += [result.eq(kept ^ x.sign.replicate(32)), more.eq(x.sign ^ up)]
+            m.d.comb += [result.eq(Mux(x.sign, ~kept, kept)), more.eq(x.sign ^ up)]
 
     def _floor(self, m: Module, x: Operand, result: Signal, more: Signal) -> None:
         """Clears the fraction; a negative number then takes one step away from zero, a carry going to the exponent."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from amaranth.hdl import Module, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Signal, Value
 from amaranth.lib import data
 
 __all__ = ["Pipeline"]
@@ -44,13 +44,20 @@ class Pipeline:
         return held
 
     def struct(self, layout: data.StructLayout, fields: Mapping[str, Any], *, name: str) -> data.View:
-        """A structure of `fields` of the stage before, held in this stage."""
-        held = data.View(layout, Signal(layout.size, name=f"{name}_s{self.stage}", reset_less=True))
-        with self.m.If(self._load):
-            self.m.d.sync += [held[key].eq(value) for key, value in fields.items()]
-        return held
+        """A structure of `fields` of the stage before, all those of `layout`, held in this stage in one register."""
+        words = [_fitted(fields[str(key)], field.width) for key, field in layout]
+        return data.View(layout, self.register(Cat(words), name=name))
 
     def carry(self, view: data.View, *, name: str) -> data.View:
         """The structure `view` of the stage before, held in this stage."""
         held = self.register(view.as_value(), name=name)
         return data.View(view.shape(), held)
+
+
+def _fitted(value: Any, width: int) -> Value:
+    """`value` cut or extended to `width` bits."""
+    value = Value.cast(value)
+    missing = width - len(value)
+    if missing <= 0:
+        return value[:width]
+    return Cat(value, value[-1].replicate(missing) if value.shape().signed else Const(0, missing))

@@ -1,12 +1,12 @@
 """The one rounder to FP32: nearest even, with subnormals and overflow to infinity."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from gemel_rtl.numeric.bits import shift_right_sticky
 
-__all__ = ["CANONICAL_NAN", "RoundFp32"]
+__all__ = ["CANONICAL_NAN", "RoundFp32", "round_fp32"]
 
 CANONICAL_NAN = 0x7FC00000
 
@@ -31,26 +31,30 @@ class RoundFp32(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        # A result below the smallest normal number is shifted down to the fixed place of the subnormals.
-        below = Signal(12)
-        deficit = Signal(5)
-        subnormal = Signal()
-        m.d.comb += [
-            subnormal.eq(self.exponent < 1),
-            below.eq((1 - self.exponent)[:12]),
-            deficit.eq(Mux(subnormal, Mux(below > 31, 31, below), 0)),
-        ]
-        placed = Signal(26)
-        field = Signal(8)
-        up = Signal()
-        magnitude = Signal(31)
-        m.d.comb += [
-            placed.eq(shift_right_sticky(m, self.sig, deficit, name="place")),
-            field.eq(Mux(placed[25] & ~subnormal, self.exponent[:8], 0)),
-            up.eq(placed[1] & (placed[0] | placed[2])),
-            # A carry out of the mantissa is the next exponent, up to infinity itself.
-            magnitude.eq(Cat(placed[2:25], field) + up),
-            self.overflow.eq(self.sig[25] & ((self.exponent > 254) | magnitude[23:].all())),
-            self.o.eq(Cat(Mux(self.overflow, Const(0xFF << 23, 31), magnitude), self.sign)),
-        ]
+        o, overflow = round_fp32(m, self.sign, self.exponent, self.sig)
+        m.d.comb += [self.o.eq(o), self.overflow.eq(overflow)]
         return m
+
+
+def round_fp32(m: Module, sign: Value, exponent: Value, sig: Value) -> tuple[Value, Value]:
+    """`o` and `overflow` of `RoundFp32`, inside the statement of `m` that is open: a pipeline's stage at rest, say."""
+    # A result below the smallest normal number is shifted down to the fixed place of the subnormals.
+    below = Signal(12)
+    deficit = Signal(5)
+    subnormal, overflow = Signal(), Signal()
+    placed = Signal(26)
+    field = Signal(8)
+    up = Signal()
+    magnitude = Signal(31)
+    m.d.comb += [
+        subnormal.eq(exponent < 1),
+        below.eq((1 - exponent)[:12]),
+        deficit.eq(Mux(subnormal, Mux(below > 31, 31, below), 0)),
+        placed.eq(shift_right_sticky(m, sig, deficit, name="place")),
+        field.eq(Mux(placed[25] & ~subnormal, exponent[:8], 0)),
+        up.eq(placed[1] & (placed[0] | placed[2])),
+        # A carry out of the mantissa is the next exponent, up to infinity itself.
+        magnitude.eq(Cat(placed[2:25], field) + up),
+        overflow.eq(sig[25] & ((exponent > 254) | magnitude[23:].all())),
+    ]
+    return Cat(Mux(overflow, Const(0xFF << 23, 31), magnitude), sign), overflow
