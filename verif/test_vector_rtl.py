@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import gemel
-from gemel import Device, DeviceFault, Program
+from gemel import Device, DeviceFault
 from gemel.sim.rtl_backend import RtlBackend
 from gemel_golden.vector_isa import BUNDLE_BYTES, Control, encode_bundle
 from gemel_verif.vector_programs import L1_BYTES, program_of, random_bundles
@@ -21,7 +21,7 @@ def devices() -> Iterator[tuple[Device, Device]]:
         yield rtl, golden
 
 
-def compare(devices: tuple[Device, Device], program: Program, data: np.ndarray, **bus: object) -> gemel.Result:
+def compare(devices: tuple[Device, Device], program: bytes, data: np.ndarray, **bus: object) -> gemel.Result:
     """Run `program` on both with the same memory; what it leaves there, and its flags, must be equal."""
     assert isinstance(devices[0].backend, RtlBackend)
     devices[0].backend.configure(**bus)

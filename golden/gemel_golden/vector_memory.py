@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,7 +81,7 @@ def _touched(access: _Access, element: bool) -> NDArray[np.bool_]:
     """Which of the chunks hold a lane that is accessed."""
     if element:
         return np.array([access.lanes.any()])
-    return access.lanes.reshape(len(access.chunks), -1).any(axis=1)
+    return np.asarray(access.lanes.reshape(len(access.chunks), -1).any(axis=1))
 
 
 def _check(register: AddressRegister, chunks: NDArray[np.int64], l1: NDArray[np.uint8]) -> None:
@@ -143,7 +144,7 @@ def store(
 
 def _convert(
     bits: NDArray[np.uint32], random: NDArray[np.uint32], fmt: Format, v: Mapping[str, int]
-) -> tuple[NDArray[np.uint32], Flags]:
+) -> tuple[NDArray[Any], Flags]:
     if fmt.name in ("fp32", "int32"):
         return bits, Flags()
     if fmt.kind == "scale":

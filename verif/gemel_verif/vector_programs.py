@@ -5,8 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from gemel.driver.program import Program, reg
-from gemel_golden.isa import VECTOR_BUNDLES
+from gemel_golden.isa import VECTOR_BUNDLES, Opcode, encode
 from gemel_golden.lane_ops import LaneOp
 from gemel_golden.vector_isa import (
     ALU_OPS,
@@ -205,18 +204,20 @@ def _dump(g: Regions) -> None:
         g.emit(**dump, st_reg=s)
 
 
-def program_of(bundles: bytes, arguments: list[int], *, entry: int = 0) -> Program:
+def program_of(bundles: bytes, arguments: list[int], *, entry: int = 0) -> bytes:
     """Argument 1 is the address of `L1_BYTES` bytes: they go to L1, the program runs, and all of L1 comes back.
 
     The bundles stand at the beginning of these bytes.
     """
     assert len(bundles) <= READ
-    rows = {"layout": 0, "count1": L1_BYTES // 1024, "pitch": 32, "stride1": 1024, "bytes": 1024}
-    p = Program()
-    p.load(mem=reg(1), l1=CODE, **rows, valid_bytes=1024, valid1=L1_BYTES // 1024, signal={0: 1})
-    count = len(bundles) // BUNDLE_BYTES
+    rows = {"mem_reg": 1, "l1": CODE, "count1": L1_BYTES // 1024, "pitch": 32, "stride1": 1024, "bytes": 1024}
+    memory = {"valid_bytes": 1024, "valid1": L1_BYTES // 1024}
     given = {f"x{i}": value for i, value in enumerate(arguments, 1)}
-    p.vector(program=CODE, fetch=count, at=entry, entry=entry, **given, wait={0: 1}, signal={1: 1})
-    p.store(mem=reg(1), l1=CODE, **rows, wait={1: 1})
-    p.halt()
-    return p
+    place = {"program": CODE, "fetch": len(bundles) // BUNDLE_BYTES, "at": entry, "entry": entry}
+    instructions = (
+        (Opcode.LOAD, rows | memory | {"signal0": 0, "signal0_count": 1}),
+        (Opcode.VECTOR, place | given | {"wait0": 0, "wait0_count": 1, "signal0": 1, "signal0_count": 1}),
+        (Opcode.STORE, rows | {"wait0": 1, "wait0_count": 1}),
+        (Opcode.HALT, {}),
+    )
+    return b"".join(encode(opcode, **values) for opcode, values in instructions)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from amaranth.hdl import Module, Mux, ResetInserter, Signal, Value
-from amaranth.lib import data, enum, wiring
+from amaranth.lib import enum, wiring
 from amaranth.lib.wiring import In, Out
 
 from gemel_golden.config import ChipConfig
@@ -242,7 +242,7 @@ class VectorCore(wiring.Component):
                 loading.mask.eq(lanes.load_mask),
             ]
         pipe = Pipeline(m, load_place.valid)
-        carried: data.View = loading
+        carried: Any = loading
         for _ in range(load_place.latency):
             pipe.next()
             carried = pipe.carry(carried, name="loading")
@@ -278,7 +278,7 @@ class VectorCore(wiring.Component):
     def _states(
         self,
         m: Module,
-        state: Signal,
+        state: Any,
         program: ProgramMemory,
         flow: Flow,
         scalars: Scalars,

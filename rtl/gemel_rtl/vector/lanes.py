@@ -178,7 +178,7 @@ class Lanes(wiring.Component):
         with m.If(begins | applies):
             self._exchange(m, exchanged, held, scalar_a, iota, [lane.raw_a for lane in lanes])
         pipe = Pipeline(m, begins)
-        carried: data.View = tag
+        carried: Any = tag
         for _ in range(Lane.latency):
             pipe.next()
             carried = pipe.carry(carried, name="tag")
