@@ -65,18 +65,22 @@ class Builder(Arithmetic):
         offset: int = 0,
         steps: tuple[int, int] = (0, 0),
         region: str | None = None,
+        apart: bool = False,
     ) -> Addr:
         """An address register at row 0, column 0 of the matrix at `base` + `offset` bytes of L1.
 
         `pitch` is in words between chunk columns (tile) or chunks between rows; `steps` are the rows and columns that
-        an access with `post` goes on. Accesses of two different regions never touch the same bytes.
+        an access with `post` goes on. Accesses of two different regions never touch the same bytes; nor do those of two
+        iterations of a loop to one region, where its addresses are all `apart`.
         """
         base_reg, base_imm = self._scalar_field(base)
         pitch_reg, pitch_imm = self._scalar_field(pitch)
         reg = self._new(Bank.ADDRESS)
         fields = {"imm": (base_imm + offset) & 0xFFFF_FFFF, "imm2": pitch_imm, "flag": int(tile)}
         self._control(Control.ADDRESS, {"sa": base_reg, "sb": pitch_reg}, ("d", reg), **fields)
-        address = Addr(reg, region)
+        if apart and region is None:
+            raise ValueError("apart= speaks of a region: region=...")
+        address = Addr(reg, region, apart)
         if steps != (0, 0):
             self.step(address, *steps)
         return address
@@ -110,7 +114,16 @@ class Builder(Arithmetic):
         out = self._target(into, None)
         uses, fields = predicate_use(pred, "ld_pred", "ld_not")
         fields |= _access("ld", fmt, row, col, post, element)
-        self._emit(Op(Slot.LOAD, fields, {"ld_addr": address.reg, **uses}, ("ld_reg", out.reg), region=address.region))
+        self._emit(
+            Op(
+                Slot.LOAD,
+                fields,
+                {"ld_addr": address.reg, **uses},
+                ("ld_reg", out.reg),
+                region=address.region,
+                apart=address.apart,
+            )
+        )
         return out
 
     def store(
@@ -134,7 +147,7 @@ class Builder(Arithmetic):
         if random is not None:
             uses["st_random"] = self._as_vector(random).reg
             fields["st_stochastic"] = 1
-        self._emit(Op(Slot.STORE, fields, uses, region=address.region))
+        self._emit(Op(Slot.STORE, fields, uses, region=address.region, apart=address.apart))
 
     def fence(self) -> None:
         """Later loads see earlier stores."""
@@ -177,7 +190,8 @@ class Builder(Arithmetic):
         self, seed_low: int | Scalar, seed_high: int | Scalar, tensor: int | Scalar, group: int | Scalar
     ) -> Philox:
         """What `philox` draws from, a copy in four scalar registers; `group` is the index of the first element / 4."""
-        regs = tuple(self._new(Bank.SCALAR) for _ in range(4))
+        new = self._new
+        regs = new(Bank.SCALAR), new(Bank.SCALAR), new(Bank.SCALAR), new(Bank.SCALAR)
         for reg, value in zip(regs, (seed_low, seed_high, tensor, group), strict=True):
             reg.group = regs
             self.sadd(value, 0, into=Scalar(reg))

@@ -87,13 +87,13 @@ def _memory(ops: Sequence[Op], cyclic: bool, need) -> None:
     stepped = {reg for op in ops for reg in op.writes if reg.bank == Bank.ADDRESS}
     for i, first in accesses:
         for j, second in accesses:
-            found = _order(first, second)
+            found = None if second.read_only and first.slot == Slot.CONTROL else _order(first, second)
             if found is None:
                 continue
             if i < j:
                 if not (_apart(first, second) and versions[i] == versions[j]) and not _other_region(first, second):
                     need(i, j, *found, 0)
-            elif cyclic and not _other_region(first, second):
+            elif cyclic and not _other_region(first, second) and not (first.apart and second.apart):
                 fixed = _address(first) not in stepped and _address(second) not in stepped
                 if i == j or not (fixed and _apart(first, second)):
                     need(i, j, *found, 1)

@@ -9,7 +9,7 @@ from gemel.vector.ir import Bank, Reg
 from gemel.vector.layout import Layout
 from gemel.vector.schedule import Bundle
 
-__all__ = ["TooManyRegisters", "allocate"]
+__all__ = ["TooManyRegisters", "allocate", "live_across"]
 
 
 class TooManyRegisters(ValueError):
@@ -19,6 +19,14 @@ class TooManyRegisters(ValueError):
         what = f"{bank.name.lower()} registers"
         super().__init__(f"{live} {what} are needed at the same time; there are {len(bank.registers)}")
         self.bank, self.live = bank, live
+
+
+def live_across(layout: Layout, start: int) -> set[Reg]:
+    """Registers whose value before bundle `start` is needed later."""
+    regs = list(dict.fromkeys(reg for b in layout.bundles for op in b.values() for reg in op.reads + op.writes))
+    bit = {reg: 1 << i for i, reg in enumerate(regs)}
+    _, live_out = _liveness(layout.bundles, layout.successors(), bit)
+    return {reg for reg in regs if live_out[start - 1] & bit[reg]}
 
 
 def allocate(layout: Layout) -> dict[Reg, int]:

@@ -9,7 +9,7 @@ from gemel.vector.dependences import Edge, dependences
 from gemel.vector.ir import Op, Slot
 from gemel.vector.timing import latency, occupies
 
-__all__ = ["Bundle", "bundles_of", "list_schedule"]
+__all__ = ["Bundle", "bundles_of", "list_schedule", "schedule_length"]
 
 Bundle = dict[Slot, Op]
 
@@ -18,6 +18,12 @@ def list_schedule(ops: Sequence[Op], window: int) -> list[Bundle]:
     """Bundles of a block. An operation overtakes at most `window` - 1 earlier ones, which bounds live registers."""
     times = _times(ops, dependences(ops), window)
     return bundles_of(zip(times, ops, strict=True))
+
+
+def schedule_length(ops: Sequence[Op]) -> int:
+    """Cycles of a block's list schedule, up to its last result."""
+    times = _times(ops, dependences(ops), 1 << 30)
+    return max((time + latency(op) for time, op in zip(times, ops, strict=True)), default=0)
 
 
 def bundles_of(placed) -> list[Bundle]:

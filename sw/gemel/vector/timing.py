@@ -1,35 +1,31 @@
-"""The vector core's latencies and throughputs, in cycles: the one table for scheduler and estimate."""
+"""The vector core's latencies and throughputs by operation, for scheduler and estimate."""
 
 from __future__ import annotations
 
 from gemel.vector.ir import Op, Slot
+from gemel_golden import vector_timing
 from gemel_golden.formats import by_code
 from gemel_golden.vector_isa import FUNCTION_BASE, PHILOX, Control
 
-__all__ = ["latency", "occupies"]
+__all__ = ["LOOP_CYCLES", "STORE_VISIBLE", "latency", "occupies"]
 
-ARITHMETIC = 7
-"""From an arithmetic operation's issue to the issue of one that uses its vector or predicate."""
-FUNCTION = 16
-FUNCTION_INTERVAL = 4
-"""From one function to the next: 8 units for 32 lanes."""
-PHILOX_LATENCY = 14
-PHILOX_INTERVAL = 10
-LOAD = 10
+FUNCTION_UNITS = 8
+"""Those of the chips that programs are tuned for."""
 CONTROL = 1
-READ = 2
+READ = 1
 """From READ to the use of its scalar."""
 STORE_VISIBLE = 8
 """From a store to the earliest FENCE that needn't wait for it."""
-LOOP_CYCLES = 1
+LOOP_CYCLES = vector_timing.LOOP_PENALTY
 """What LOOP costs beside its bundle."""
-STORE_INTERVAL = 2
-WIDE_LOAD_INTERVAL = 2
-"""From the load of a 32-bit format to the next load."""
 
 
 def _is_function(op: int) -> bool:
     return FUNCTION_BASE <= op < PHILOX
+
+
+def _wide(op: Op) -> bool:
+    return by_code(op.fields["ld_format"]).bits == 32
 
 
 def latency(op: Op) -> int:
@@ -37,9 +33,11 @@ def latency(op: Op) -> int:
     match op.slot:
         case Slot.ALU:
             code = op.fields["op"]
-            return PHILOX_LATENCY if code == PHILOX else FUNCTION if _is_function(code) else ARITHMETIC
+            if _is_function(code):
+                return vector_timing.function(FUNCTION_UNITS)
+            return vector_timing.RANDOM if code == PHILOX else vector_timing.ARITHMETIC
         case Slot.LOAD:
-            return LOAD
+            return vector_timing.LOAD_TWO_BEATS if _wide(op) else vector_timing.LOAD_ONE_BEAT
         case Slot.STORE:
             return STORE_VISIBLE
         case Slot.CONTROL:
@@ -52,11 +50,12 @@ def occupies(op: Op) -> list[tuple[str, int]]:
         case Slot.ALU:
             code = op.fields["op"]
             if code == PHILOX:
-                return [("arithmetic", 1), ("philox", PHILOX_INTERVAL)]
-            return [("arithmetic", 1), ("function", FUNCTION_INTERVAL)] if _is_function(code) else [("arithmetic", 1)]
+                return [("arithmetic", 1), ("philox", vector_timing.RANDOM_INTERVAL)]
+            interval = vector_timing.function_interval(FUNCTION_UNITS)
+            return [("arithmetic", 1), ("function", interval)] if _is_function(code) else [("arithmetic", 1)]
         case Slot.LOAD:
-            return [("load", WIDE_LOAD_INTERVAL if by_code(op.fields["ld_format"]).bits == 32 else 1)]
+            return [("load", 2 if _wide(op) else 1)]
         case Slot.STORE:
-            return [("store", STORE_INTERVAL), ("stored vector", 1)]
+            return [("store", vector_timing.STORE_INTERVAL), ("stored vector", 1)]
         case Slot.CONTROL:
             return [("control", 1), ("stored vector", 1)] if op.control == Control.READ else [("control", 1)]

@@ -1,0 +1,163 @@
+"""The compiler's order of attempts: full overlap first, then less, until registers and bundles suffice."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from gemel.vector.ir import Bank, Body, Loop, Op, Reg, Slot, all_ops
+from gemel.vector.layout import Layout
+from gemel.vector.loops import append_pipeline, code_size
+from gemel.vector.pipeline import Pipeline, find_pipeline
+from gemel.vector.registers import TooManyRegisters, allocate, live_across
+from gemel.vector.schedule import list_schedule, schedule_length
+from gemel_golden.isa import VECTOR_BUNDLES
+from gemel_golden.vector_isa import LOOPS
+
+__all__ = ["Compiler"]
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """How far a compilation goes."""
+
+    window: int
+    """Operations that may overtake in a straight line."""
+    spare: int
+    """Vector registers that pipelines leave free."""
+    code: int
+    """Bundles of a pipelined loop at most."""
+
+
+_ATTEMPTS = (
+    *(_Attempt(1 << 30, spare, 500) for spare in (0, 1, 2, 4)),
+    *(_Attempt(window, 4, 500) for window in (64, 32, 16, 8, 4, 2, 1)),
+    *(_Attempt(1, spare, 500) for spare in (8, 16)),
+    *(_Attempt(1 << 30, 1, code) for code in (300, 200, 100, 50, 0)),
+    _Attempt(1, 32, 0),
+)
+
+
+def _mark_read_only(body: Body) -> None:
+    stored = {op.region for op in all_ops(body) if op.slot == Slot.STORE}
+    for op in all_ops(body):
+        if op.slot == Slot.LOAD and op.region is not None:
+            op.read_only = None not in stored and op.region not in stored
+
+
+_REACHES = (0, 4, 16)
+"""Cycles by which a pipeline's beginning and end may be squeezed, from attempt to attempt."""
+
+
+class Compiler:
+    """Compiles one coalesced trace."""
+
+    def __init__(self, body: Body):
+        self.body = body
+        _mark_read_only(body)
+        self.total = Counter(reg for op in all_ops(body) for reg in {*op.reads, *op.writes})
+        self.pipelines: dict[tuple[Loop, int, int], Pipeline | None] = {}
+        self.across = self._live_across()
+
+    def run(self) -> tuple[Layout, dict[Reg, int]]:
+        """The layout and the registers' numbers. Raises ValueError when registers or bundles don't suffice."""
+        error = None
+        for attempt in _ATTEMPTS:
+            layout = Layout()
+            self._append(layout, self.body, attempt, 1)
+            layout.halt()
+            count = len(layout.bundles)
+            if count > VECTOR_BUNDLES:
+                text = f"the program has {count} bundles; the instruction memory holds {VECTOR_BUNDLES}"
+                error = ValueError(text)
+                continue
+            try:
+                return layout, allocate(layout)
+            except TooManyRegisters as too_many:
+                error = too_many
+                if too_many.bank != Bank.VECTOR and attempt.window == 1:
+                    continue
+        assert error is not None
+        raise error
+
+    def _append(self, layout: Layout, body: Body, attempt: _Attempt, depth: int) -> None:
+        straight: list[Op] = []
+        for item in body:
+            if isinstance(item, Op):
+                straight.append(item)
+                continue
+            layout.append(list_schedule(straight, attempt.window))
+            straight = []
+            self._append_loop(layout, item, attempt, depth)
+        layout.append(list_schedule(straight, attempt.window))
+
+    def _append_loop(self, layout: Layout, loop: Loop, attempt: _Attempt, depth: int) -> None:
+        if not loop.body or (loop.scalar is None and loop.count == 0):
+            return
+        possible = attempt.code and (loop.scalar is None or depth < LOOPS)
+        pipeline = self._pipeline(loop, attempt) if possible else None
+        if pipeline:
+            append_pipeline(layout, loop, pipeline, attempt.window)
+            return
+        with layout.loop(loop.count, loop.scalar):
+            self._append(layout, loop.body, attempt, depth + 1)
+
+    def _pipeline(self, loop: Loop, attempt: _Attempt) -> Pipeline | None:
+        key = (loop, attempt.spare, attempt.code)
+        if key not in self.pipelines:
+            self.pipelines[key] = self._search(loop, attempt.spare, attempt.code)
+        return self.pipelines[key]
+
+    def _search(self, loop: Loop, spare: int, code: int) -> Pipeline | None:
+        ops = [item for item in loop.body if isinstance(item, Op)]
+        if not loop.pipeline or len(ops) < len(loop.body) or (loop.scalar is None and loop.count < 2):
+            return None
+        renamed = self._renamed(ops)
+        touched = {reg for op in ops for reg in {*op.reads, *op.writes}}
+        limits = {}
+        for bank in (Bank.VECTOR, Bank.PREDICATE, Bank.SCALAR):
+            taken = {reg for reg in touched - renamed | self.across[loop] if reg.bank == bank}
+            limits[bank] = len(bank.registers) - len(taken) - (spare if bank == Bank.VECTOR else 0)
+        if min(limits.values()) < 0:
+            return None
+        longest = schedule_length(ops)
+        for reach in _REACHES:
+            found = find_pipeline(ops, renamed, limits, longest, lambda some: code_size(loop, some) <= code, reach)
+            if found:
+                return found
+        return None
+
+    def _renamed(self, ops: list[Op]) -> frozenset[Reg]:
+        """Registers that each iteration writes anew and nobody else reads."""
+        inside = Counter(reg for op in ops for reg in {*op.reads, *op.writes})
+        first: dict[Reg, Op] = {}
+        for op in ops:
+            for reg in {*op.reads, *op.writes}:
+                first.setdefault(reg, op)
+        return frozenset(
+            reg
+            for reg, op in first.items()
+            if reg.bank != Bank.ADDRESS
+            and reg.fixed is None
+            and not reg.group
+            and reg in op.kills
+            and reg not in op.reads
+            and inside[reg] == self.total[reg]
+        )
+
+    def _live_across(self) -> dict[Loop, set[Reg]]:
+        """Of each innermost loop, the registers that live through it."""
+        layout, starts = Layout(), {}
+
+        def append(body: Body) -> None:
+            for item in body:
+                if isinstance(item, Op):
+                    layout.append([{item.slot: item}])
+                elif item.body:
+                    with layout.loop(item.count, item.scalar):
+                        starts[item] = len(layout.bundles)
+                        append(item.body)
+
+        append(self.body)
+        layout.halt()
+        return {loop: live_across(layout, start) for loop, start in starts.items()}
