@@ -9,7 +9,7 @@ from gemel.vector.tracer import Tracer, operand_fields, predicate_use
 from gemel.vector.values import Operand, Philox, Pred, Scalar, Vec
 from gemel_golden.functions import Function
 from gemel_golden.lane_ops import LaneOp
-from gemel_golden.vector_isa import FUNCTION_BASE, IOTA, PHILOX, Permute
+from gemel_golden.vector_isa import FUNCTION_BASE, IOTA, PHILOX, Control, Permute
 
 __all__ = ["Arithmetic"]
 
@@ -222,7 +222,7 @@ class Arithmetic(Tracer):
     def scan(self, op: str, v: Vec) -> Vec:
         """Lane i gets lanes 0 to i of v under the method `op`: five steps, of 1, 2, 4, 8 and 16 lanes.
 
-        "add" and the like take a zero for lanes below 0; other operations need `Builder.lanes_below`, and do it alone.
+        "add" and the like take a zero for lanes below 0; other operations need a MOV and a PSET more in each step.
         """
         for step, how in enumerate(_UP):
             v = self._as_vector(v)
@@ -233,9 +233,12 @@ class Arithmetic(Tracer):
                 v = getattr(self, op)(v.permuted(how), v, into=out, pred=~self.lanes_below(1 << step))
         return v
 
-    def lanes_below(self, count: int | Scalar) -> Pred:
-        """Defined by the builder."""
-        raise NotImplementedError
+    def lanes_below(self, count: int | Scalar, *, into: Pred | None = None) -> Pred:
+        """The first `count` lanes: none below 1, all from 32 on."""
+        scalar, imm = self._scalar_field(count)
+        out = into or Pred(self._new(Bank.PREDICATE))
+        self._control(Control.PSET, {"sa": scalar}, ("d", out.reg), imm=imm & 0xFFFF_FFFF)
+        return out
 
     def _as_vector(self, value: Operand) -> Vec:
         return value if isinstance(value, Vec) and value.plain else self.mov(value)

@@ -159,13 +159,6 @@ class Builder(Arithmetic):
         self._control(Control.READ, {"vector": self._as_vector(value).reg}, ("d", reg))
         return Scalar(reg)
 
-    def lanes_below(self, count: int | Scalar, *, into: Pred | None = None) -> Pred:
-        """The first `count` lanes: none below 1, all from 32 on."""
-        scalar, imm = self._scalar_field(count)
-        out = into or Pred(self._new(Bank.PREDICATE))
-        self._control(Control.PSET, {"sa": scalar}, ("d", out.reg), imm=imm & 0xFFFF_FFFF)
-        return out
-
     def sadd(self, a: int | Scalar, b: int | Scalar, *, into: Scalar | None = None) -> Scalar:
         """Scalar a + b modulo 2^32."""
         return self._scalar(Control.ADD, a, b, into)
