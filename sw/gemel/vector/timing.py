@@ -11,10 +11,7 @@ __all__ = ["LOOP_CYCLES", "STORE_VISIBLE", "latency", "occupies"]
 
 FUNCTION_UNITS = 8
 """Those of the chips that programs are tuned for."""
-CONTROL = 1
-READ = 1
-"""From READ to the use of its scalar."""
-STORE_VISIBLE = 8
+STORE_VISIBLE = vector_timing.STORE_VISIBLE
 """From a store to the earliest FENCE that needn't wait for it."""
 LOOP_CYCLES = vector_timing.LOOP_PENALTY
 """What LOOP costs beside its bundle."""
@@ -41,7 +38,7 @@ def latency(op: Op) -> int:
         case Slot.STORE:
             return STORE_VISIBLE
         case Slot.CONTROL:
-            return READ if op.control == Control.READ else CONTROL
+            return vector_timing.CONTROL
 
 
 def occupies(op: Op) -> list[tuple[str, int]]:
@@ -54,7 +51,7 @@ def occupies(op: Op) -> list[tuple[str, int]]:
             interval = vector_timing.function_interval(FUNCTION_UNITS)
             return [("arithmetic", 1), ("function", interval)] if _is_function(code) else [("arithmetic", 1)]
         case Slot.LOAD:
-            return [("load", 2 if _wide(op) else 1)]
+            return [("load", vector_timing.WIDE_LOAD_INTERVAL if _wide(op) else 1)]
         case Slot.STORE:
             return [("store", vector_timing.STORE_INTERVAL), ("stored vector", 1)]
         case Slot.CONTROL:
