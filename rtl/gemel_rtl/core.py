@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Value
+from amaranth.hdl import Cat, DomainRenamer, Module, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from gemel_golden.config import ChipConfig
 from gemel_golden.isa import SEMAPHORES, VECTOR_BUNDLES, Unit
+from gemel_rtl.clock_gate import gated
 from gemel_rtl.counters import COUNTS, Counters
 from gemel_rtl.dma.load import LoadUnit
 from gemel_rtl.dma.store import StoreUnit
@@ -65,7 +66,8 @@ class Core(wiring.Component):
         m.submodules.sequencer = sequencer = Sequencer(self.config, id_bits=self.id_bits)
         m.submodules.load_unit = load = LoadUnit(self.config, id_bits=self.id_bits)
         m.submodules.tensor_core = tensor = TensorCore(self.config)
-        m.submodules.vector_core = vector = VectorCore(self.config)
+        vector = VectorCore(self.config)
+        m.submodules.vector_core = DomainRenamer("vector")(vector)
         m.submodules.store_unit = store = StoreUnit(self.config, id_bits=self.id_bits)
         m.submodules.l1 = l1 = L1(self.config)
         workers = {Unit.LOAD: load, Unit.TENSOR: tensor, Unit.STORE: store, Unit.VECTOR: vector}
@@ -83,6 +85,8 @@ class Core(wiring.Component):
         wiring.connect(m, tensor.l1_c, l1.c)
         wiring.connect(m, tensor.l1_d, l1.d)
         wiring.connect(m, store.l1, l1.store)
+        # At rest, the vector core only waits for an instruction or an abort.
+        gated(m, "vector", vector.awake | vector.issue.valid | vector.sup.abort)
         wiring.connect(m, vector.l1_read, l1.vector)
         wiring.connect(m, vector.l1_write, l1.vector_store)
 

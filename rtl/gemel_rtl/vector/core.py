@@ -55,6 +55,7 @@ class VectorCore(wiring.Component):
     l1_read, l1_write : Out, L1 ports
     semaphores : Out(Semaphores); sup : Out(Supervision)
     busy : Out, pulse, a bundle issued
+    awake : Out, its clock is needed beside cycles in which an instruction is offered or an abort holds
     bundle : Out, index of the bundle on hand or, after a fault, at fault
     flags : Out(3), pulses: invalid, overflow, saturated; saturated : Out(5), number of codes clamped in a cycle
     """
@@ -69,6 +70,7 @@ class VectorCore(wiring.Component):
                 "semaphores": Out(Semaphores),
                 "sup": Out(Supervision),
                 "busy": Out(1),
+                "awake": Out(1),
                 "bundle": Out(range(VECTOR_BUNDLES)),
                 "flags": Out(3),
                 "saturated": Out(5),
@@ -385,4 +387,5 @@ class VectorCore(wiring.Component):
                 m.d.sync += settle.eq(settle + 1)
         with m.Else():
             m.d.sync += settle.eq(0)
+        m.d.comb += self.awake.eq((state != State.IDLE) | (settle != 0))
         m.d.comb += self.sup.idle.eq(Mux(self.sup.abort, settle == SETTLE, state == State.IDLE))
