@@ -14,8 +14,8 @@ __all__ = ["ClockGate", "gated"]
 class ClockGate(wiring.Component):
     """Stands for an integrated clock gate: `gated` is the clock in cycles at whose end `wake` is high, and in reset.
 
-    `wake` is taken over at the falling edge, so that the clock has no glitches (what the cell's latch does), and has half
-    a cycle to settle.
+    `wake` is taken over at the falling edge, so that the clock has no glitches (what the cell's latch does), and has
+    half a cycle to settle.
     """
 
     wake: In(1)
@@ -32,7 +32,10 @@ class ClockGate(wiring.Component):
 
 
 def gated(m: Module, name: str, wake: ValueLike) -> None:
-    """Give module `m` the clock domain `name`, which rests where `wake` is low: no power, and no time in a simulator."""
+    """Give module `m` the clock domain `name`, which rests where `wake` is low.
+
+    At rest it costs no power, and a simulator no time.
+    """
     domain = ClockDomain(name, local=True)
     m.domains += domain
     m.submodules[f"{name}_clock"] = gate = Shared(ClockGate(), name="gemel_clock_gate")
