@@ -131,6 +131,21 @@ def test_special_values(function: Function) -> None:
     assert wrong == []
 
 
+def test_signs(rng: np.random.Generator) -> None:
+    """The sign of an odd function's operand is its result's, that of an even function's doesn't count; roots need +."""
+    positive = np.concatenate([rng.integers(0, INF + 1, 1 << 18), [0, SMALLEST, NORMAL, ONE, INF]]).astype(np.uint32)
+    negative = positive | np.uint32(MINUS)
+    for function in Function:
+        plus, minus = evaluate(function, positive), evaluate(function, negative)
+        if function in (Function.RECIPROCAL, Function.SIN, Function.TANH):
+            flipped = np.where(plus == NAN, plus, plus ^ np.uint32(MINUS))
+            np.testing.assert_array_equal(minus, flipped, err_msg=function.name)
+        elif function is Function.COS:
+            np.testing.assert_array_equal(minus, plus)
+        elif function in (Function.LOG2, Function.RSQRT, Function.SQRT):
+            assert (minus[positive > 0] == NAN).all(), function.name
+
+
 def test_powers_of_two_are_exact() -> None:
     powers = np.arange(-149, 128)
     bits = np.ldexp(1.0, powers).astype(np.float32).view(np.uint32)
