@@ -15,7 +15,7 @@ Reals = NDArray[np.float64]
 
 def _turns(x: Reals) -> tuple[Reals, Reals]:
     """r in [-1/4, 1/4] and (-1)^k, where x = r + k / 2: both exact."""
-    turn = np.fmod(x, 1)
+    turn = x - np.trunc(x)
     half = np.rint(2 * turn)
     return turn - half / 2, 1 - 2 * (np.abs(half) % 2)
 
