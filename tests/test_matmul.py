@@ -72,7 +72,7 @@ WRONG = {
     "operand format": (
         {"a_dtype": "fp32"},
         {},
-        "a is fp32; the tensor core multiplies bf16, fp16, e4m3, e5m2 and int8",
+        "a is fp32; the tensor core multiplies bf16, fp16, e4m3, e5m2, int8, e2m1, int4",
     ),
     "activation": ({}, {"activation": "gelu"}, "activation 'gelu' isn't one of None, 'relu'"),
     "output": ({}, {"out_dtype": "e8m0"}, "matmul can't write e8m0"),

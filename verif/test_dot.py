@@ -9,25 +9,42 @@ from numpy.typing import NDArray
 
 from gemel_golden import fp32
 from gemel_golden.dot import block_elements, block_matmul
-from gemel_golden.formats import FORMATS, by_name, decode
+from gemel_golden.formats import FORMATS, by_name, decode, pack4
+from gemel_golden.isa import BlockScale
 from gemel_golden.rounding import encode
+from gemel_golden.scaled import SCALE_GROUP, scaled_matmul
 from gemel_rtl.numeric.dot import DotUnit
 from gemel_verif.numeric_benches import DotGrid
 from gemel_verif.runner import simulate
 from gemel_verif.stimulus import KINDS, operands
 
-OPERANDS = ("bf16", "fp16", "e4m3", "e5m2", "int8")
+OPERANDS = ("bf16", "fp16", "e4m3", "e5m2", "int8", "e2m1", "int4")
+SCALES = {BlockScale.MX: "e8m0", BlockScale.NVFP4: "e4m3"}
 SIDE = 2
 BLOCKS = 32
 """Blocks of each operand in a case; all their pairs are computed."""
 
 
-def _blocks(rng: np.random.Generator, codes: NDArray[Any], half: int) -> list[int]:
-    """Rows of codes as blocks of 32 bytes, elements in the half asked for, everything else random."""
+def _blocks(rng: np.random.Generator, codes: NDArray[Any], bits: int, place: int) -> list[int]:
+    """Rows of codes as blocks of 32 bytes, elements in the part asked for, everything else random."""
     data = rng.integers(0, 256, (len(codes), 32), np.uint8)
-    content = np.ascontiguousarray(codes).view(np.uint8)
-    data[:, 16 * half : 16 * half + content.shape[1]] = content
+    content = np.ascontiguousarray(pack4(codes) if bits == 4 else codes).view(np.uint8)
+    data[:, content.shape[1] * place :][:, : content.shape[1]] = content
     return [int.from_bytes(row.tobytes(), "little") for row in data]
+
+
+def _scales(rng: np.random.Generator, mode: BlockScale, width: int, line: int) -> tuple[NDArray[Any], list[int]]:
+    """Codes (blocks, groups) of one operand's scales, and what the decoders get for them."""
+    fmt = by_name(SCALES[mode])
+    groups = -(-width // SCALE_GROUP[fmt.name])
+    spread = int(rng.choice([2, 20, 127]))
+    codes = rng.integers(127 - spread, 128 + spread, (BLOCKS, groups)).astype(np.uint8)
+    if mode == BlockScale.NVFP4:
+        codes = rng.integers(0, 256 if spread > 100 else 127, (BLOCKS, groups)).astype(np.uint8)
+    codes[rng.random(codes.shape) < 0.03] = fmt.nan
+    words = rng.integers(0, 256, (BLOCKS, 4), np.uint8)
+    words[:, line : line + groups] = codes
+    return codes, [int.from_bytes(row.tobytes(), "little") for row in words]
 
 
 def _codes(rng: np.random.Generator, fmt: str, width: int, kind: str) -> NDArray[Any]:
@@ -43,32 +60,50 @@ def _codes(rng: np.random.Generator, fmt: str, width: int, kind: str) -> NDArray
     return codes
 
 
-def _case(rng: np.random.Generator, fmt_a: str, fmt_b: str, kinds: tuple[str, str]) -> dict[str, Any]:
+def _case(
+    rng: np.random.Generator, fmt_a: str, fmt_b: str, kinds: tuple[str, str], mode: BlockScale = BlockScale.NONE
+) -> dict[str, Any]:
     """All pairs of random blocks of two formats: golden's results, and the ports' values cycle by cycle."""
     width = block_elements(fmt_a, fmt_b)
-    lanes = width if kinds[0] == "opposed" or rng.random() < 0.6 else int(rng.integers(0, width + 1))
-    wide = width == 16
-    sides, ports = [], {}
+    least = int(mode != BlockScale.NONE)
+    lanes = width if kinds[0] == "opposed" or rng.random() < 0.6 else int(rng.integers(least, width + 1))
+    four = width == 64
+    sides, ports, scales = [], {}, {}
     for side, name, kind in zip("ab", (fmt_a, fmt_b), kinds, strict=True):
         fmt = by_name(name)
         codes = _codes(rng, name, width, kind)
-        half = int(wide and fmt.bits == 8 and rng.integers(0, 2))
-        blocks = _blocks(rng, codes[:, :lanes], half)
-        groups = [
-            sum(block << 256 * i for i, block in enumerate(blocks[at : at + SIDE])) for at in range(0, BLOCKS, SIDE)
-        ]
+        place = int(rng.integers(0, 256 // fmt.bits // width))
+        blocks = _grouped(_blocks(rng, codes, fmt.bits, place), 256)
+        scaling, line = mode if rng.random() < 0.8 else BlockScale.NONE, 0 if four else int(rng.integers(2))
+        words = [int(word) for word in rng.integers(0, 1 << 32, BLOCKS)]
+        if scaling:
+            scales[f"scale_{side}"], words = _scales(rng, scaling, width, line)
+            scales[f"scale_{side}"] = scales[f"scale_{side}"][:, : -(-lanes // SCALE_GROUP[SCALES[mode]])]
         sides.append(codes[:, :lanes])
-        ports |= {side: groups, f"fmt_{side}": fmt.code, f"half_{side}": half}
-    expected = block_matmul(sides[0], fmt_a, sides[1].T, fmt_b)[0]
+        ports |= {side: blocks, f"scale_{side}": _grouped(words, 32)}
+        ports |= {f"fmt_{side}": fmt.code, f"place_{side}": place, f"scaling_{side}": scaling, f"line_{side}": line}
+    if scales and lanes:
+        scales["scale_b"] = scales["scale_b"].T if "scale_b" in scales else None
+        expected = scaled_matmul(sides[0], fmt_a, sides[1].T, fmt_b, **scales, scale_fmt=SCALES[mode])[0]
+    else:
+        expected = block_matmul(sides[0], fmt_a, sides[1].T, fmt_b)[0]
     steps = list(product(range(BLOCKS // SIDE), repeat=2))
-    constants = {key: [ports[key]] * len(steps) for key in ("fmt_a", "fmt_b", "half_a", "half_b")}
-    constants |= {"wide": [int(wide)] * len(steps), "lanes": [lanes] * len(steps)}
-    constants["integer"] = [int(FORMATS[fmt_a].is_int and FORMATS[fmt_b].is_int)] * len(steps)
+    values = {name: [value] * len(steps) for name, value in ports.items() if isinstance(value, int)}
+    values |= {name: [ports[name][i] for i, _ in steps] for name in ("a", "scale_a")}
+    values |= {name: [ports[name][j] for _, j in steps] for name in ("b", "scale_b")}
+    constants = {"wide": width == 16, "four": four, "quarters": mode == BlockScale.NVFP4, "lanes": lanes}
+    constants["integer"] = FORMATS[fmt_a].is_int and FORMATS[fmt_b].is_int
     return {
-        "ports": {"a": [ports["a"][i] for i, _ in steps], "b": [ports["b"][j] for _, j in steps], **constants},
+        "ports": values | {name: [int(value)] * len(steps) for name, value in constants.items()},
         "expected": np.asarray(expected).view(np.uint32).reshape(BLOCKS // SIDE, SIDE, BLOCKS // SIDE, SIDE),
         "codes": sides,
+        "scaled": bool(scales),
     }
+
+
+def _grouped(words: list[int], bits: int) -> list[int]:
+    """The words of as many rows or columns as the grid has, side by side."""
+    return [sum(word << bits * i for i, word in enumerate(words[at : at + SIDE])) for at in range(0, BLOCKS, SIDE)]
 
 
 @pytest.mark.parametrize("fmt_b", OPERANDS)
@@ -77,6 +112,10 @@ def test_dot(rng: np.random.Generator, fmt_a: str, fmt_b: str) -> None:
     mixed = [(str(a), str(b)) for a, b in rng.choice(KINDS, (4, 2))]
     kinds = [*((kind, kind) for kind in (*KINDS, "opposed")), *mixed]
     cases = [_case(rng, fmt_a, fmt_b, pair) for pair in kinds]
+    if not (FORMATS[fmt_a].is_int and FORMATS[fmt_b].is_int):
+        modes = [BlockScale.MX, BlockScale.NVFP4] if block_elements(fmt_a, fmt_b) == 64 else [BlockScale.MX]
+        cases += [_case(rng, fmt_a, fmt_b, pair, mode) for mode in modes for pair in kinds]
+        kinds = kinds * (1 + len(modes))
     ports = {name: [v for case in cases for v in case["ports"][name]] for name in cases[0]["ports"]}
     grid = DotGrid(rows=SIDE, cols=SIDE)
     inputs = {"ports": ports, "outputs": ("o", "overflow"), "latency": 1 + DotUnit.latency}
@@ -94,11 +133,11 @@ def test_dot(rng: np.random.Generator, fmt_a: str, fmt_b: str) -> None:
             a, b = case["codes"][0][i * SIDE + r], case["codes"][1][j * SIDE + c]
             hexadecimal = [" ".join(f"{int(code):x}" for code in codes) for codes in (a, b)]
             raise AssertionError(
-                f"{fmt_a} x {fmt_b}, {kind}: {len(wrong)} of {expected.size} results differ; the first has\n"
+                f"{fmt_a} x {fmt_b} {number}, {kind}: {len(wrong)} of {expected.size} results differ; the first has\n"
                 f"a = {hexadecimal[0]}\nb = {hexadecimal[1]}\n"
                 f"expected {int(expected[i, r, j, c]):#010x}, got {int(got[number][i, r, j, c]):#010x}"
             )
-        if not inputs["ports"]["integer"][0]:
+        if not inputs["ports"]["integer"][0] and not case["scaled"]:
             finite = [
                 np.isfinite(np.asarray(decode(codes, fmt), np.float64)).all(axis=1)
                 for codes, fmt in zip(case["codes"], (fmt_a, fmt_b), strict=True)

@@ -21,7 +21,7 @@ from gemel_verif.runner import simulate
 pytestmark = pytest.mark.xdist_group("tensor")
 
 NANO = config("nano").override(l1_bytes=1 << 18)
-E4M3, BF16, INT8 = 4, 2, 6
+E4M3, BF16, INT8, E2M1, INT4 = 4, 2, 6, 8, 9
 
 
 def run(
@@ -118,6 +118,7 @@ def test_clean_data_raise_no_flag(rng: np.random.Generator) -> None:
             scale_mode=0,
             bias=0,
             activation=0,
+            block_scale=0,
             c=builder.region(200),
             c_pitch=4,
         )
@@ -156,7 +157,9 @@ def test_blocks_follow_without_bubbles(
     blocks = max(4, -(-(drain + 8) // period))
     k = blocks * (16 if BF16 in (a, b) else 32)
     instructions = [
-        builder.instruction(m=m, n=n, k=k, a_format=a, b_format=b, a_transposed=at, b_transposed=bt, accumulate=0)
+        builder.instruction(
+            m=m, n=n, k=k, a_format=a, b_format=b, a_transposed=at, b_transposed=bt, accumulate=0, block_scale=0
+        )
         for _ in range(3)
     ]
     busy = np.array(run(builder, instructions)["busy"])
@@ -169,7 +172,8 @@ def test_blocks_follow_without_bubbles(
 def test_latency(rng: np.random.Generator) -> None:
     """From an instruction's start to its first block, and from its last block to its stop."""
     builder = Builder(rng, NANO)
-    outputs = run(builder, [builder.instruction(m=32, n=32, k=32, a_format=E4M3, b_format=E4M3, accumulate=0)])
+    plain = {"a_format": E4M3, "b_format": E4M3, "accumulate": 0, "block_scale": 0}
+    outputs = run(builder, [builder.instruction(m=32, n=32, k=32, **plain)])
     words, read = 16, 2
     assert outputs["busy"][0] - outputs["starts"][0] == 1 + words + read + 1
     drain = 64 + Drain.latency

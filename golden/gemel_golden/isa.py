@@ -55,6 +55,23 @@ class ScaleMode(IntEnum):
     COLUMN = 2
 
 
+class BlockScale(IntEnum):
+    """Scales of MATMUL's operands along K: their format and how many elements share one."""
+
+    NONE = 0
+    MX = 1
+    NVFP4 = 2
+    FP32 = 3
+
+
+class Scaled(IntEnum):
+    """How the block scales of one of MATMUL's operands lie in L1."""
+
+    NONE = 0
+    ROWS = 1
+    TILE = 2
+
+
 class Activation(IntEnum):
     """MATMUL's activation at the drain."""
 
@@ -262,8 +279,8 @@ _DMA_SHAPE = (
 _MEM = AddressSlot(name="mem", slot=0, memory=True, doc="memory address of the first byte; any alignment")
 _L1 = AddressSlot(name="l1", slot=1, memory=False, multiple=32, doc="L1 byte address of chunk (0, 0)")
 
-OPERAND_FORMATS = (2, 3, 4, 5, 6)
-"""Codes of the formats that the tensor core multiplies: BF16, FP16, E4M3, E5M2, INT8."""
+OPERAND_FORMATS = (2, 3, 4, 5, 6, 8, 9)
+"""Codes of the formats that the tensor core multiplies: BF16, FP16, E4M3, E5M2, INT8, E2M1, INT4."""
 OUTPUT_FORMATS = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9)
 """Codes of the formats that the drain writes."""
 
@@ -349,8 +366,8 @@ INSTRUCTIONS: dict[Opcode, Instruction] = {
                 Field(name="a_format", lsb=8, width=4, legal=OPERAND_FORMATS, default=6, doc="format code of A"),
                 Field(name="b_format", lsb=12, width=4, legal=OPERAND_FORMATS, default=6, doc="format code of B"),
                 Field(name="d_format", lsb=16, width=4, legal=OUTPUT_FORMATS, doc="format code of D"),
-                Field(name="a_transposed", lsb=20, width=1, doc="A's rows in L1 run along K"),
-                Field(name="b_transposed", lsb=21, width=1, doc="B's rows in L1 run along K"),
+                Field(name="a_transposed", lsb=20, width=1, doc="A's rows in L1 run along K; without effect at 4 bits"),
+                Field(name="b_transposed", lsb=21, width=1, doc="B's rows in L1 run along K; without effect at 4 bits"),
                 Field(
                     name="accumulate", lsb=22, width=1, doc="start from C (FP32, or INT32 when A and B are integers)"
                 ),
@@ -370,14 +387,42 @@ INSTRUCTIONS: dict[Opcode, Instruction] = {
                     default=1,
                     doc="1: overflow of a narrow format gives its largest value",
                 ),
+                Field(
+                    name="block_scale",
+                    lsb=29,
+                    width=2,
+                    doc="0 none, 1 MX: E8M0 per 32 of K, 2 NVFP4: E4M3 per 16, 3 FP32 per 128",
+                ),
+                Field(
+                    name="b_scaled",
+                    lsb=126,
+                    width=2,
+                    hi=2,
+                    doc="B's block scales: 0 none (all 1), 1 one for each row, 2 one for the tile",
+                ),
                 Field(name="m", lsb=352, width=6, lo=1, hi=32, default=1, doc="rows of the tile"),
                 Field(name="n", lsb=358, width=6, lo=1, hi=32, default=1, doc="columns of the tile"),
                 Field(name="k", lsb=364, width=17, lo=1, hi=1 << 16, default=1, doc="elements of the inner dimension"),
+                Field(name="a_scaled", lsb=381, width=2, hi=2, doc="A's block scales: 0 none, 1 per row, 2 per tile"),
                 Field(name="a_pitch", lsb=384, width=16, doc="words between A's chunk columns in L1"),
                 Field(name="b_pitch", lsb=400, width=16, doc="words between B's chunk columns"),
                 Field(name="c_pitch", lsb=416, width=16, doc="words between C's chunk columns"),
                 Field(name="d_pitch", lsb=432, width=16, doc="words between D's chunk columns"),
                 Field(name="scale", lsb=448, width=32, doc="FP32 bits of the scalar scale"),
+                Field(
+                    name="a_scales",
+                    lsb=480,
+                    width=16,
+                    signed=True,
+                    doc="words from the one that holds a to A's block scales",
+                ),
+                Field(
+                    name="b_scales",
+                    lsb=496,
+                    width=16,
+                    signed=True,
+                    doc="words from the one that holds b to B's block scales",
+                ),
             ),
             addresses=(
                 AddressSlot(name="a", slot=1, memory=False, multiple=32, doc="L1 address of A's chunk (0, 0)"),
@@ -408,7 +453,11 @@ INSTRUCTIONS: dict[Opcode, Instruction] = {
             doc=(
                 "D[i, j] = epilogue(C[i, j] + sum over k of A[i, k] * B[j, k]) for one macro tile: the block-exact dot "
                 "product in rising K, then scale, bias, activation and conversion. A is m x k, B is n x k: rows in L1 "
-                "are rows of the operand, chunks run along K; transposed: rows in L1 run along K, chunks along m or n."
+                "are rows of the operand, chunks run along K; transposed: rows in L1 run along K, chunks along m or n. "
+                "Block scales are `gemel_golden.scaled`'s. They lie in lines of 32, one line for a group of K and one "
+                "scale for a row of the tile, line after line: 32 bytes each, or 128 of FP32; with one FP32 scale for "
+                "the tile a line is 32 bytes that begin with it. NVFP4 belongs to two 4-bit operands, block scales "
+                "to a product that isn't of two integers: `block_scale` has no effect elsewhere."
             ),
         ),
         Instruction(

@@ -2,7 +2,8 @@
 
 `values` are an instruction's decoded fields, with resolved addresses in `a`, `b`, `c`, `d`, `scale_at` and `bias_at`.
 Faults come in this order: addresses that aren't aligned, then what lies beyond L1 in A, B, C, the scales, the biases
-(nothing has been written then) and D, each with the byte address of the first such word, in the order of access.
+(nothing has been written then) and D, each with the byte address of the first such word, in the order of access. An
+operand is read square by square, each followed by its block scales.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,14 +17,19 @@ from gemel_golden.dot import block_matmul
 from gemel_golden.epilogue import epilogue
 from gemel_golden.faults import Fault
 from gemel_golden.flags import Flags
-from gemel_golden.formats import Format, by_code, pack4
-from gemel_golden.isa import Activation, FaultCode, Layout, ScaleMode, Unit
+from gemel_golden.formats import Format, by_code, pack4, unpack4
+from gemel_golden.isa import Activation, BlockScale, FaultCode, Layout, Scaled, ScaleMode, Unit
 from gemel_golden.l1 import chunk_addresses
+from gemel_golden.scaled import FP32_GROUP, SCALE_GROUP, fp32_scaled_matmul, scaled_matmul
 
 __all__ = ["d_multiple", "matmul"]
 
 BLOCK = 256
 """Bits of a chunk."""
+
+SCALE_FORMATS = {BlockScale.MX: "e8m0", BlockScale.NVFP4: "e4m3", BlockScale.FP32: "fp32"}
+SCALE_WORDS = 1 << 26
+"""The word of the block scales is counted modulo this: L1 addresses have 32 bits."""
 
 
 def d_multiple(fmt: Format) -> int:
@@ -39,8 +45,9 @@ def matmul(values: Mapping[str, int], l1: NDArray[np.uint8]) -> Flags:
         if values[name] % multiple:
             raise Fault(FaultCode.L1_ADDRESS, Unit.TENSOR, values[name])
 
-    a = _operand(values, l1, "a", a_fmt, m)
-    b = _operand(values, l1, "b", b_fmt, n)
+    mode = _block_scale(values, a_fmt, b_fmt)
+    a, a_scales = _operand(values, l1, "a", a_fmt, m, mode)
+    b, b_scales = _operand(values, l1, "b", b_fmt, n, mode)
     c = _read(l1, values["c"], values["c_pitch"], m, 4 * n).view(np.uint32) if values["accumulate"] else None
     scale: Any = None
     if values["scale_mode"] == ScaleMode.SCALAR:
@@ -49,7 +56,15 @@ def matmul(values: Mapping[str, int], l1: NDArray[np.uint8]) -> Flags:
         scale = _vector(l1, values["scale_at"], n)
     bias = _vector(l1, values["bias_at"], n) if values["bias"] else None
 
-    d, flags = block_matmul(a, a_fmt, b.T, b_fmt, c)
+    if mode == BlockScale.NONE:
+        d, flags = block_matmul(a, a_fmt, b.T, b_fmt, c)
+    elif mode == BlockScale.FP32:
+        one = np.ones((1, -(-values["k"] // FP32_GROUP)), np.float32).view(np.uint32)
+        x, y = (one.repeat(rows, 0) if s is None else s for s, rows in ((a_scales, m), (b_scales, n)))
+        d, flags = fp32_scaled_matmul(a, a_fmt, b.T, b_fmt, c, scale_a=x, scale_b=y.T)
+    else:
+        y = None if b_scales is None else b_scales.T
+        d, flags = scaled_matmul(a, a_fmt, b.T, b_fmt, c, scale_a=a_scales, scale_b=y, scale_fmt=SCALE_FORMATS[mode])
     codes, drained = epilogue(
         d,
         a_fmt.is_int and b_fmt.is_int,
@@ -83,21 +98,71 @@ def _check(l1: NDArray[np.uint8], chunks: NDArray[np.int64]) -> None:
         raise Fault(FaultCode.L1_ADDRESS, Unit.TENSOR, word * WORD)
 
 
-def _operand(values: Mapping[str, int], l1: NDArray[np.uint8], name: str, fmt: Format, rows: int) -> NDArray[Any]:
-    """Codes (rows, k) of an operand."""
+def _block_scale(values: Mapping[str, int], a_fmt: Format, b_fmt: Format) -> BlockScale:
+    """The block scales that have an effect."""
+    mode = BlockScale(values["block_scale"])
+    if (a_fmt.is_int and b_fmt.is_int) or (mode == BlockScale.NVFP4 and max(a_fmt.bits, b_fmt.bits) > 4):
+        return BlockScale.NONE
+    return mode
+
+
+def _operand(
+    values: Mapping[str, int], l1: NDArray[np.uint8], name: str, fmt: Format, rows: int, mode: BlockScale
+) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """Codes (rows, k) of an operand, and of its block scales (rows, groups of K)."""
     base, pitch, k = values[name] // CHUNK, values[f"{name}_pitch"], values["k"]
     per_chunk = BLOCK // fmt.bits
-    if not values[f"{name}_transposed"]:
-        columns = np.arange(-(-k // per_chunk))
-        chunks = chunk_addresses(Layout.TILE, base, pitch, np.arange(rows), columns[:, None])
-        _check(l1, chunks)
-        return l1.reshape(-1, CHUNK)[chunks.T].reshape(rows, -1).view(fmt.storage)[:, :k]
-    k_rows, columns = np.arange(k), np.arange(-(-rows // per_chunk))
-    chunks = chunk_addresses(Layout.TILE, base, pitch, k_rows[:, None], columns)
-    # A square holds the rows of one block of K, and is read one chunk column after the other.
-    for first in range(0, k, per_chunk) if int(chunks.max()) >= len(l1) // CHUNK else ():
-        _check(l1, chunks[first : first + per_chunk].T)
-    return l1.reshape(-1, CHUNK)[chunks].reshape(k, -1).view(fmt.storage)[:, :rows].T
+    transposed = values[f"{name}_transposed"] and fmt.bits > 4
+    if transposed:
+        lines, columns = np.arange(k), np.arange(-(-rows // per_chunk))
+        chunks = chunk_addresses(Layout.TILE, base, pitch, lines[:, None], columns)
+        # A square holds the rows of one block of K, and is read one chunk column after the other.
+        squares = [chunks[first : first + per_chunk].T for first in range(0, k, per_chunk)]
+    else:
+        chunks = chunk_addresses(Layout.TILE, base, pitch, np.arange(rows), np.arange(-(-k // per_chunk))[:, None])
+        squares = list(chunks)
+    scaled = Scaled(values[f"{name}_scaled"]) if mode != BlockScale.NONE else Scaled.NONE
+    first_scale = 2 * ((values[name] // WORD + values[f"{name}_scales"]) % SCALE_WORDS)
+    lines_of_scales = first_scale + _scale_chunks(mode, scaled, k)
+    if max(int(chunks.max()), int(lines_of_scales.max(initial=0))) >= len(l1) // CHUNK:
+        for number, square in enumerate(squares):
+            _check(l1, square)
+            _check(l1, first_scale + 2 * _scale_words(mode, scaled, number * per_chunk, per_chunk, k))
+    data = l1.reshape(-1, CHUNK)
+    if transposed:
+        codes = data[chunks].reshape(k, -1).view(fmt.storage)[:, :rows].T
+    else:
+        raw = data[chunks.T].reshape(rows, -1)
+        codes = (unpack4(raw) if fmt.bits == 4 else raw.view(fmt.storage))[:, :k]
+    if scaled == Scaled.NONE:
+        return codes, None
+    found = (
+        data[lines_of_scales].reshape(len(lines_of_scales), -1).view(np.uint32 if mode == BlockScale.FP32 else np.uint8)
+    )
+    return codes, (found[:, :rows] if scaled == Scaled.ROWS else found[:, :1].repeat(rows, 1)).T
+
+
+def _scale_chunks(mode: BlockScale, scaled: Scaled, k: int) -> NDArray[np.int64]:
+    """Chunks (groups, chunks of a line) of an operand's block scales, counted from their first."""
+    if scaled == Scaled.NONE:
+        return np.zeros((0, 1), np.int64)
+    if mode == BlockScale.FP32:
+        size = 4 if scaled == Scaled.ROWS else 1
+        return np.arange(-(-k // FP32_GROUP))[:, None] * size + np.arange(size)
+    return np.arange(-(-k // SCALE_GROUP[SCALE_FORMATS[mode]]))[:, None]
+
+
+def _scale_words(mode: BlockScale, scaled: Scaled, k: int, elements: int, end: int) -> NDArray[np.int64]:
+    """Words of block scales, counted from their first, that are read with a square of so many elements from k on."""
+    if scaled == Scaled.NONE:
+        return np.zeros(0, np.int64)
+    if mode == BlockScale.MX:
+        return np.array([k // 64])
+    if mode == BlockScale.NVFP4:
+        return 2 * (k // 64) + np.arange(2)
+    if (k + elements) % FP32_GROUP and k + elements < end:
+        return np.zeros(0, np.int64)  # with the last square of a group
+    return np.array([k // (2 * FP32_GROUP)]) if scaled == Scaled.TILE else 2 * (k // FP32_GROUP) + np.arange(2)
 
 
 def _read(l1: NDArray[np.uint8], address: int, pitch: int, rows: int, row_bytes: int) -> NDArray[np.uint8]:

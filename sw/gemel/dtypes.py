@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gemel_golden.formats import FORMATS, Format, as_codes, by_name, decode
-from gemel_golden.rounding import encode
+from gemel_golden.rounding import encode, to_e8m0
 
 __all__ = ["dtype", "from_codes", "to_codes"]
 
@@ -19,6 +19,7 @@ _ALIASES = {
     "float8_e4m3fn": "e4m3",
     "float8_e5m2": "e5m2",
     "float4_e2m1fn": "e2m1",
+    "float8_e8m0fnu": "e8m0",
     "fp8": "e4m3",
 }
 """Names of NumPy's, ml_dtypes' and PyTorch's types, and everyday ones."""
@@ -39,8 +40,8 @@ def dtype(name: str | Format | np.dtype[Any] | type) -> Format:
 
 
 def to_codes(values: ArrayLike, fmt: Format | None = None) -> tuple[NDArray[Any], Format]:
-    """Codes of an array, rounded to `fmt` (nearest even, the format's own saturation), or exactly where `fmt` is
-    ``None``.
+    """Codes of an array, rounded to `fmt` (nearest even, the format's own saturation; E8M0 down), or exactly where
+    `fmt` is ``None``.
 
     An array whose dtype is the format keeps its bits, NaN payloads included.
     """
@@ -50,7 +51,8 @@ def to_codes(values: ArrayLike, fmt: Format | None = None) -> tuple[NDArray[Any]
         fmt = dtype(array.dtype)
     if own == fmt.name:
         return array.view(fmt.storage), fmt
-    return encode(array.astype(np.float64), fmt)[0], fmt
+    values = array.astype(np.float64)
+    return (to_e8m0(values) if fmt.kind == "scale" else encode(values, fmt)[0]), fmt
 
 
 def from_codes(codes: NDArray[Any], fmt: Format) -> NDArray[Any]:

@@ -20,7 +20,8 @@ __all__ = ["Tensor", "empty", "tensor"]
 class Tensor:
     """A device array of one or two dimensions.
 
-    ``shape`` is in elements, ``strides`` in bytes. Rows of a 4-bit format begin at whole bytes, low nibble first.
+    ``shape`` is in elements, ``strides`` in bytes. Rows of a 4-bit format begin at whole bytes, low nibble first; the
+    stride along them is 0.
     Views (`T`, slices of rows and columns) share the buffer, which is released with the last of them.
     """
 
@@ -60,9 +61,7 @@ class Tensor:
 
     @property
     def T(self) -> Tensor:
-        """The transposed view; formats of 8 bits and more."""
-        if self.ndim == 2 and self.format.bits < 8:
-            raise ValueError(f"a {self.dtype} tensor has no transposed view: its elements share bytes along a row")
+        """The transposed view."""
         return Tensor(self.device, self.buffer, self.address, self.shape[::-1], self.strides[::-1], self.format)
 
     def __getitem__(self, key: slice | tuple[slice, ...]) -> Tensor:
@@ -75,21 +74,25 @@ class Tensor:
             start, stop, step = part.indices(self.shape[axis])
             if step != 1:
                 raise ValueError(f"a view takes slices of step 1, not {step}")
-            if self.format.bits < 8 and axis == self.ndim - 1 and start % 2:
+            if axis == self._packed and start % 2:
                 raise ValueError(f"a view of a {self.dtype} tensor starts at an even column, not {start}")
-            offset = start // 2 if self.format.bits < 8 and axis == self.ndim - 1 else start * self.strides[axis]
+            offset = start // 2 if axis == self._packed else start * self.strides[axis]
             address += offset
             shape[axis] = max(0, stop - start)
         return Tensor(self.device, self.buffer, address, tuple(shape), self.strides, self.format)
 
+    @property
+    def _packed(self) -> int | None:
+        """The axis along which 4-bit elements share bytes."""
+        return self.strides.index(0) if self.format.bits < 8 else None
+
     def _bytes(self) -> NDArray[np.uint8] | NDArray[Any]:
         """The tensor in device memory as a writable array of codes (of bytes for 4-bit formats)."""
         memory = self.device.memory
-        if self.format.bits < 8:
-            shape = (*self.shape[:-1], -(-self.shape[-1] // 2))
-            strides, storage = (*self.strides[:-1], 1), np.dtype(np.uint8)
-        else:
-            shape, strides, storage = self.shape, self.strides, np.dtype(self.format.storage)
+        shape, strides, storage = list(self.shape), list(self.strides), np.dtype(self.format.storage)
+        if self._packed is not None:
+            shape[self._packed] = -(-shape[self._packed] // 2)
+            strides[self._packed] = 1
         if self.size == 0:
             return np.zeros(shape, storage)
         return np.ndarray(shape, storage, buffer=memory.data, offset=self.address, strides=strides)
@@ -97,8 +100,9 @@ class Tensor:
     def codes(self) -> NDArray[Any]:
         """A copy of the elements' codes, unsigned, one per element."""
         raw = self._bytes()
-        if self.format.bits < 8:
-            return unpack4(raw)[..., : self.shape[-1]]
+        if (axis := self._packed) is not None:
+            rows = unpack4(np.moveaxis(raw, axis, -1))[..., : self.shape[axis]]
+            return np.ascontiguousarray(np.moveaxis(rows, -1, axis))
         return raw.copy()
 
     def numpy(self) -> NDArray[Any]:
@@ -111,9 +115,9 @@ class Tensor:
             raise ValueError(f"codes of shape {codes.shape} don't fit a tensor of shape {self.shape}")
         if self.size == 0:
             return
-        if self.format.bits < 8:
-            odd = [(0, 0)] * (self.ndim - 1) + [(0, self.shape[-1] % 2)]
-            codes = pack4(np.pad(codes, odd))
+        if (axis := self._packed) is not None:
+            odd = [(0, 0)] * (self.ndim - 1) + [(0, self.shape[axis] % 2)]
+            codes = np.moveaxis(pack4(np.pad(np.moveaxis(codes, axis, -1), odd)), -1, axis)
         self._bytes()[...] = codes
 
 

@@ -9,18 +9,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gemel_golden.dot import block_matmul
+from gemel.kernels.block_scales import block_scaled_sums
+from gemel_golden.dot import block_elements
 from gemel_golden.epilogue import epilogue
 from gemel_golden.formats import FORMATS, OPERANDS, Format, by_name
 from gemel_golden.isa import OPERAND_FORMATS, OUTPUT_FORMATS
 from gemel_verif.stimulus import KINDS, operands
 
-__all__ = ["NAMES", "OUTPUTS", "Case", "random_case", "run"]
+__all__ = ["BLOCK_SCALES", "NAMES", "OUTPUTS", "Case", "random_case", "run"]
 
 NAMES = tuple(name for name in OPERANDS if by_name(name).code in OPERAND_FORMATS)
 """Formats that MATMUL multiplies."""
 OUTPUTS = tuple(f.name for f in FORMATS.values() if f.code in OUTPUT_FORMATS)
 """Formats that MATMUL writes."""
+BLOCK_SCALES = {"e8m0": 32, "e4m3": 16, "fp32": 128}
+"""Formats of block scales, and elements of K under one of them."""
 GUARD = 0xA5
 
 
@@ -30,7 +33,8 @@ class Case:
 
     `a_transposed`, `b_transposed`: memory has the transposed matrix. `a_margin`, `b_margin`, `out_margin`: rows and
     columns of a larger matrix before and behind the operand, so that it begins at any byte; out_margin ``None`` lets
-    matmul allocate. `scale`: "none", "scalar" or "column". `kind`: of the operands' data.
+    matmul allocate. `scale`: "none", "scalar" or "column". `block_scale`: the block scales' format, if any;
+    `a_scaled`, `b_scaled`: "none", "rows" or "blocks" (one FP32 scale for 128 rows or columns). `kind`: of the data.
     """
 
     m: int
@@ -50,16 +54,25 @@ class Case:
     c: bool = False
     saturate: bool | None = None
     kind: str = "normal"
+    block_scale: str | None = None
+    a_scaled: str = "none"
+    b_scaled: str = "none"
 
 
 def random_case(rng: np.random.Generator, a: str, b: str, out: str, largest: int = 130) -> Case:
     """A case with these formats, sides 1..`largest` and anything else."""
     m, n, k = (int(side) for side in rng.integers(1, largest + 1, 3))
     margins = [(int(rng.integers(0, 3)), int(rng.integers(0, 40))) for _ in range(3)]
-    four = by_name(out).bits == 4
-    if four:
-        margins[2] = (margins[2][0], margins[2][1] // 2 * 2)
+    for margin, fmt in enumerate((a, b, out)):
+        if by_name(fmt).bits == 4:
+            margins[margin] = (margins[margin][0], margins[margin][1] // 2 * 2)
+    if by_name(out).bits == 4:
         n += n % 2
+    block_scale = None
+    if not (by_name(a).is_int and by_name(b).is_int):
+        known = [None, "e8m0", "fp32"] + (["e4m3"] if block_elements(a, b) == 64 else [])
+        block_scale = known[int(rng.integers(len(known)))]
+    kinds = ["none", "rows", "blocks"][: 3 if block_scale == "fp32" else 2] if block_scale else ["none"]
     return Case(
         m=m,
         n=n,
@@ -67,8 +80,8 @@ def random_case(rng: np.random.Generator, a: str, b: str, out: str, largest: int
         a=a,
         b=b,
         out=out,
-        a_transposed=bool(rng.integers(2)),
-        b_transposed=bool(rng.integers(2)),
+        a_transposed=by_name(a).bits > 4 and bool(rng.integers(2)),
+        b_transposed=by_name(b).bits == 4 or bool(rng.integers(2)),
         a_margin=margins[0],
         b_margin=margins[1],
         out_margin=margins[2] if rng.integers(2) else None,
@@ -78,6 +91,9 @@ def random_case(rng: np.random.Generator, a: str, b: str, out: str, largest: int
         c=bool(rng.integers(2)),
         saturate=[None, True, False][int(rng.integers(3))],
         kind=str(rng.choice(KINDS)),
+        block_scale=block_scale,
+        a_scaled=str(rng.choice(kinds)),
+        b_scaled=str(rng.choice(kinds)),
     )
 
 
@@ -93,6 +109,16 @@ def run(gemel: ModuleType, device: Any, case: Case, rng: np.random.Generator) ->
     start = by_name("int32" if integer else "fp32")
     c = operands(rng, start, (case.m, case.n), "normal" if not integer else "uniform_codes") if case.c else None
 
+    a_scale = _block_scales(rng, case.block_scale, case.a_scaled, case.m, case.k)
+    b_scale = _block_scales(rng, case.block_scale, case.b_scaled, case.n, case.k)
+    scale_fmt = by_name(case.block_scale) if a_scale is not None or b_scale is not None else None
+    placed = [
+        None
+        if x is None or scale_fmt is None
+        else _place(gemel, device, x.T, scale_fmt, False, (0, int(rng.integers(5))))
+        for x in (a_scale, b_scale)
+    ]
+
     target, view = None, None
     if case.out_margin is not None:
         rows, columns = case.out_margin
@@ -107,10 +133,13 @@ def run(gemel: ModuleType, device: Any, case: Case, rng: np.random.Generator) ->
         scale=scale,
         activation="relu" if case.relu else None,
         c=None if c is None else _place(gemel, device, c, start, False, (0, 0)),
+        a_scale=None if placed[0] is None else placed[0].T,
+        b_scale=placed[1],
         saturate=case.saturate,
         out=view,
     )
-    sums, _ = block_matmul(a, a_fmt, b, b_fmt, c)
+    b_turned = None if b_scale is None else b_scale.T
+    sums, _ = block_scaled_sums(a, a_fmt, b, b_fmt, c, a_scale, b_turned, scale_fmt)
     codes, _ = epilogue(
         sums,
         integer,
@@ -126,6 +155,18 @@ def run(gemel: ModuleType, device: Any, case: Case, rng: np.random.Generator) ->
     rows, columns = case.out_margin or (0, 0)
     expected[rows : rows + case.m, columns : columns + case.n] = codes
     return target.codes(), expected
+
+
+def _block_scales(
+    rng: np.random.Generator, fmt: str | None, kind: str, rows: int, k: int
+) -> NDArray[np.generic] | None:
+    """Codes (rows, groups) of block scales."""
+    if fmt is None or kind == "none":
+        return None
+    shape = (-(-rows // 128) if kind == "blocks" else rows, -(-k // BLOCK_SCALES[fmt]))
+    if fmt == "fp32":
+        return (rng.standard_normal(shape) * np.exp2(rng.integers(-6, 3, shape))).astype(np.float32).view(np.uint32)
+    return rng.integers(*((117, 138) if fmt == "e8m0" else (0, 0x7F)), shape).astype(np.uint8)
 
 
 def _vector(rng: np.random.Generator, n: int) -> NDArray[np.float32]:

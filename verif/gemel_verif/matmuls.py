@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from gemel_golden.config import CHUNK, WORD, ChipConfig
 from gemel_golden.faults import Fault
 from gemel_golden.flags import Flags
-from gemel_golden.formats import Format, by_code
-from gemel_golden.isa import INSTRUCTIONS, OPERAND_FORMATS, OUTPUT_FORMATS, Layout, Opcode
+from gemel_golden.formats import Format, by_code, pack4
+from gemel_golden.isa import INSTRUCTIONS, OPERAND_FORMATS, OUTPUT_FORMATS, BlockScale, Layout, Opcode, Scaled
 from gemel_golden.l1 import chunk_addresses
 from gemel_golden.tensor import d_multiple, matmul
 from gemel_verif.stimulus import KINDS, operands
@@ -61,6 +61,7 @@ class Builder:
             "k": int(rng.integers(1, 131)),
             "scale_mode": int(rng.integers(0, 3)),
             "saturate": int(rng.random() < 0.7),
+            "block_scale": int(rng.choice([0, 0, 0, 1, 2])),
         }
         v |= {n: int(rng.integers(0, 2)) for n in ("a_transposed", "b_transposed", "accumulate", "bias", "activation")}
         if v["a_format"] == v["b_format"] == 6 and rng.random() < 0.5:
@@ -71,7 +72,14 @@ class Builder:
         kind = str(rng.choice(KINDS))
         for name, rows in (("a", v["m"]), ("b", v["n"])):
             codes = operands(rng, by_code(v[f"{name}_format"]), (rows, v["k"]), kind)
-            v[name], v[f"{name}_pitch"] = self.matrix(codes.T if v[f"{name}_transposed"] else codes)
+            if codes.dtype == np.uint8 and by_code(v[f"{name}_format"]).bits == 4:
+                codes = pack4(np.pad(codes, ((0, 0), (0, v["k"] % 2))))
+            elif v[f"{name}_transposed"]:
+                codes = codes.T
+            v[name], v[f"{name}_pitch"] = self.matrix(codes)
+            if v["block_scale"] and f"{name}_scales" not in v:
+                scaled = v.setdefault(f"{name}_scaled", int(rng.integers(0, 3)))
+                v[f"{name}_scales"] = self._scales(kind, v["block_scale"], scaled, v["k"]) // WORD - v[name] // WORD
         if v["accumulate"] and "c" not in v:
             v["c"], v["c_pitch"] = self.matrix(self._words(kind, (v["m"], v["n"])))
         if "d" not in v:
@@ -83,6 +91,20 @@ class Builder:
                 v[name] = self.region(2)
                 self.l1[v[name] :][: 4 * v["n"]] = self._words(kind, (v["n"],)).view(np.uint8)
         return MATMUL.encode(**v)
+
+    def _scales(self, kind: str, mode: int, scaled: int, k: int) -> int:
+        """Address of fresh lines of block scales."""
+        rng = self.rng
+        if mode == BlockScale.FP32:
+            lines = self._words(kind, (-(-k // 128), 8 if scaled == Scaled.TILE else 32)).view(np.uint8)
+        else:
+            spread = int(rng.choice([2, 20, 127]))
+            top, size = (128 + spread, 32) if mode == BlockScale.MX else (127, 16)
+            lines = rng.integers(127 - spread, top, (-(-k // size), 32)).astype(np.uint8)
+            lines[rng.random(lines.shape) < (0.01 if kind == "special" else 0.0)] = 0xFF
+        address = self.region(-(-lines.size // WORD))
+        self.l1[address:][: lines.size] = lines.ravel()
+        return address
 
     def _d(self, m: int, n: int, fmt: Format) -> tuple[int, int]:
         """Room for D, at a random offset within its first chunk column."""

@@ -91,6 +91,7 @@ class DotGrid(wiring.Component):
                 **_edges(rows, cols),
                 "valid": In(1),
                 "integer": In(1),
+                "quarters": In(1),
                 "o_valid": Out(1),
                 "o": Out(32 * rows * cols),
                 "overflow": Out(rows * cols),
@@ -101,8 +102,13 @@ class DotGrid(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         rows, cols = _decoders(self, m)
-        valid, integer = Signal(), Signal()
-        m.d.sync += [valid.eq(self.valid), integer.eq(self.integer)]
+        valid, integer, four, quarters = Signal(), Signal(), Signal(), Signal()
+        m.d.sync += [
+            valid.eq(self.valid),
+            integer.eq(self.integer),
+            four.eq(self.four),
+            quarters.eq(self.quarters),
+        ]
         for r, a in enumerate(rows):
             for c, b in enumerate(cols):
                 at = r * self.cols + c
@@ -110,6 +116,8 @@ class DotGrid(wiring.Component):
                 m.d.comb += [
                     dot.valid.eq(valid),
                     dot.integer.eq(integer),
+                    dot.four.eq(four),
+                    dot.quarters.eq(quarters),
                     Value.cast(dot.a).eq(a),
                     Value.cast(dot.b).eq(b),
                     self.o.word_select(at, 32).eq(dot.o),
@@ -123,7 +131,7 @@ class DotGrid(wiring.Component):
 class CellBench(wiring.Component):
     """One cell behind its two decoders; all inputs but drain and load are registered, in step with the operands."""
 
-    DELAYED = ("valid", "integer", "first", "bank", "ig", "jg")
+    DELAYED = ("valid", "integer", "four", "quarters", "first", "bank", "ig", "jg")
     DIRECT = (
         "drain_en",
         "drain_bank",
@@ -158,8 +166,10 @@ class CellBench(wiring.Component):
 
 
 def _edges(rows: int, cols: int) -> dict[str, Any]:
-    per_operand = {f"{name}_{side}": In(width) for side in "ab" for name, width in (("fmt", 4), ("half", 1))}
-    return {"a": In(256 * rows), "b": In(256 * cols), "wide": In(1), "lanes": In(6), **per_operand}
+    widths = {"fmt": 4, "place": 2, "scaling": 2, "line": 1}
+    per_operand = {f"{name}_{side}": In(width) for side in "ab" for name, width in widths.items()}
+    blocks = {"a": In(256 * rows), "b": In(256 * cols), "scale_a": In(32 * rows), "scale_b": In(32 * cols)}
+    return {**blocks, "wide": In(1), "four": In(1), "lanes": In(7), **per_operand}
 
 
 def _decoders(bench: Any, m: Module) -> tuple[list[Value], list[Value]]:
@@ -174,9 +184,13 @@ def _decoders(bench: Any, m: Module) -> tuple[list[Value], list[Value]]:
             m.d.comb += [
                 decoder.enable.eq(1),
                 decoder.block.eq(blocks.word_select(i, 256)),
-                decoder.fmt.eq(getattr(bench, f"fmt_{side}")),
-                decoder.half.eq(getattr(bench, f"half_{side}")),
+                decoder.scale.eq(getattr(bench, f"scale_{side}").word_select(i, 32)),
+                [
+                    getattr(decoder, name).eq(getattr(bench, f"{name}_{side}"))
+                    for name in ("fmt", "place", "scaling", "line")
+                ],
                 decoder.wide.eq(bench.wide),
+                decoder.four.eq(bench.four),
                 decoder.lanes.eq(bench.lanes),
             ]
             m.d.sync += held.eq(decoder.o)

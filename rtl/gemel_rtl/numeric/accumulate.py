@@ -37,7 +37,8 @@ class DotCell(wiring.Component):
 
     Members
     -------
-    valid, integer, first, bank, ig, jg, a, b : In, one block; `first` begins a sum (D = R)
+    valid, integer, four, quarters, a, b : In, one block, as `DotUnit` has them
+    first, bank, ig, jg : In, its accumulator; `first` begins a sum (D = R)
     drain_en, drain_bank, drain_ig, drain_jq : In, read accumulators (ig, jq * sub + s)
     drain_data : Out(sub * 32), these, one cycle later, until the next drain
     load_en, load_bank, load_ig, load_jq, load_data : In, write accumulators (ig, jq * sub + s); what was loaded can be
@@ -60,6 +61,8 @@ class DotCell(wiring.Component):
             {
                 "valid": In(1),
                 "integer": In(1),
+                "four": In(1),
+                "quarters": In(1),
                 "first": In(1),
                 "bank": In(1),
                 "ig": In(ig),
@@ -92,6 +95,8 @@ class DotCell(wiring.Component):
         m.d.comb += [
             dot.valid.eq(self.valid),
             dot.integer.eq(self.integer),
+            dot.four.eq(self.four),
+            dot.quarters.eq(self.quarters),
             Value.cast(dot.a).eq(Value.cast(self.a)),
             Value.cast(dot.b).eq(Value.cast(self.b)),
         ]

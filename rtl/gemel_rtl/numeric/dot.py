@@ -1,11 +1,13 @@
 """The block-exact dot unit: one 32-byte block of K of two operands to its FP32 or INT32 sum, pipelined."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from dataclasses import dataclass
+
+from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from gemel_rtl.numeric.bits import balanced, bit_count, normalise
-from gemel_rtl.numeric.layouts import LANES, SIG_EVEN, DecodedBlock
+from gemel_rtl.numeric.layouts import EXP_BIAS, GROUPS, LANES, SIG_EVEN, DecodedBlock, nibbles, scales
 from gemel_rtl.numeric.pipeline import Pipeline
 from gemel_rtl.numeric.round import CANONICAL_NAN, RoundFp32
 
@@ -18,12 +20,18 @@ TERM = PRODUCT + KEPT_BELOW
 SUM = TERM + 1 + 5
 UNIT = 34 - 14
 """Place of the units among the sum's bits when both operands are integers (E = 7 + 7)."""
+GROUP_EXPONENT = 11
+"""What E of a group of 4-bit products is above its scales' exponents."""
+GROUP_SUM = 15
+"""Bits of the signed sum of 32 products of doubled 4-bit elements."""
 
 
 class DotUnit(wiring.Component):
-    """R of one block, steps 1, 2, 4, 6 and 7 of `gemel_golden.dot`; one block per cycle.
+    """R of one block, steps 1 to 4, 6 and 7 of the numerics contract (`gemel_golden.dot`, `gemel_golden.scaled`); one
+    block per cycle.
 
-    A block scale (step 3) would be added to `exponent` in stage 6.
+    Two 4-bit operands: the 64 products, doubled twice, are summed in groups in the first stage. From the second on,
+    group g times its scales takes the place of lane 2g's product.
 
     Attributes
     ----------
@@ -33,6 +41,8 @@ class DotUnit(wiring.Component):
     -------
     valid : In(1)
     integer : In(1), both operands are integers
+    four : In(1), both operands have 4 bits
+    quarters : In(1), with `four`: scales are those of 16 elements each, not of 32
     a, b : In(DecodedBlock)
     o_valid : Out(1)
     o_integer : Out(1), `integer` of this result
@@ -44,6 +54,8 @@ class DotUnit(wiring.Component):
 
     valid: In(1)
     integer: In(1)
+    four: In(1)
+    quarters: In(1)
     a: In(DecodedBlock)
     b: In(DecodedBlock)
     o_valid: Out(1)
@@ -71,24 +83,52 @@ class DotUnit(wiring.Component):
             else:
                 products.append(a.even[lane // 2] * b.even[lane // 2])
         maxima = [balanced(exponents[at : at + 4], self._maximum(m)) for at in range(0, LANES, 4)]
+        groups = self._groups(m)
         pipe.next()
-        products = [pipe.register(value, name=f"product{lane}") for lane, value in enumerate(products)]
+        for lane, product in enumerate(products):
+            group, place = divmod(lane, 2)
+            other = (groups[group].magnitude, groups[group].scale)[place] if group < GROUPS else Const(0, 1)
+            products[lane] = pipe.select(self.four, other, product, name=f"product{lane}")
         exponents = [pipe.register(value, name=f"exponent{lane}") for lane, value in enumerate(exponents)]
+        group_exponents = [pipe.register(group.exponent, name=f"group_exponent{g}") for g, group in enumerate(groups)]
         maxima = [pipe.register(value, name=f"maximum{at}") for at, value in enumerate(maxima)]
-        negative = pipe.register(negative, name="negative")
-        head = data.View(HEAD, pipe.register(Cat(self.integer, nan, any_inf, inf_sign), name="head"))
+        negative = pipe.select(
+            self.four, Cat(Cat(group.negative, Const(0, 1)) for group in groups), negative, name="negative"
+        )
+        scale = pipe.register(a.scale + b.scale, name="scale")
+        head = data.View(HEAD, pipe.register(Cat(self.integer, self.four, nan, any_inf, inf_sign), name="head"))
 
         # 2: the block's maximum, each product's distance from it.
-        largest = balanced(maxima, self._maximum(m))
+        largest = Signal(9)
+        m.d.comb += largest.eq(balanced(maxima, self._maximum(m)))
+        scaled = []
+        with m.If(head.four):
+            for group in range(GROUPS):
+                product, exponent = Signal(PRODUCT, name=f"scaled{group}"), Signal(9, name=f"scaled_exponent{group}")
+                m.d.comb += [
+                    product.eq(products[2 * group] * products[2 * group + 1]),
+                    exponent.eq(Mux(product.any(), group_exponents[group], 0)),
+                ]
+                scaled.append((Mux(head.integer, product >> 2, product << 1)[:PRODUCT], exponent))
+            m.d.comb += largest.eq(balanced([exponent for _, exponent in scaled], self._maximum(m)))
         distances = []
         for lane, exponent in enumerate(exponents):
             distance = Signal(9, name=f"distance{lane}")
             m.d.comb += distance.eq(largest - exponent)
+            if lane < 2 * GROUPS and lane % 2 == 0:
+                with m.If(head.four):
+                    m.d.comb += distance.eq(largest - scaled[lane // 2][1])
             distances.append(Mux(distance[6:].any(), 63, distance[:6]))
         pipe.next()
-        products = [pipe.register(value, name=f"product{lane}") for lane, value in enumerate(products)]
+        for lane, product in enumerate(products):
+            if lane < 2 * GROUPS:
+                other = Const(0, 1) if lane % 2 else scaled[lane // 2][0]
+                products[lane] = pipe.select(head.four, other, product, name=f"product{lane}")
+            else:
+                products[lane] = pipe.register(product, name=f"product{lane}")
         distances = [pipe.register(value, name=f"distance{lane}") for lane, value in enumerate(distances)]
-        exponent = pipe.register(largest, name="exponent")
+        offset = Mux(head.four, GROUP_EXPONENT, 0) - 2 * EXP_BIAS
+        exponent = pipe.register((largest + scale + offset)[:11].as_signed(), name="exponent")
         negative = pipe.register(negative, name="negative")
         head = pipe.carry(head, name="head")
 
@@ -171,6 +211,35 @@ class DotUnit(wiring.Component):
         ]
         return nan, inf.any(), minus
 
+    def _groups(self, m: Module) -> list["_Group"]:
+        """Sums of the products of 4-bit elements, and their scales' products."""
+        sums = [Signal(Shape(GROUP_SUM, signed=True), name=f"group_sum{group}") for group in range(GROUPS)]
+        groups = []
+        with m.If(self.four):
+            pairs = [x.as_signed() * y.as_signed() for x, y in zip(nibbles(self.a), nibbles(self.b), strict=True)]
+            size = len(pairs) // GROUPS
+            for group in range(GROUPS):
+                total = Signal(Shape(GROUP_SUM - 1, signed=True), name=f"group_total{group}")
+                m.d.comb += total.eq(balanced(pairs[size * group :][:size], lambda x, y: x + y))
+                pairs[group] = total
+            for group in range(0, GROUPS, 2):
+                low, high = pairs[group : group + 2]
+                m.d.comb += [
+                    sums[group].eq(Mux(self.quarters, low, low + high)),
+                    sums[group + 1].eq(Mux(self.quarters, high, 0)),
+                ]
+            for group, ((a_exp, a_sig), (b_exp, b_sig)) in enumerate(zip(scales(self.a), scales(self.b), strict=True)):
+                total = sums[group]
+                groups.append(
+                    _Group(
+                        magnitude=Mux(total[-1], -total, total)[: GROUP_SUM - 1],
+                        negative=total[-1],
+                        scale=a_sig * b_sig,
+                        exponent=a_exp + b_exp,
+                    )
+                )
+        return groups
+
     def _maximum(self, m: Module):
         def maximum(x: Value, y: Value) -> Value:
             larger = Signal(9, name="larger")
@@ -180,4 +249,14 @@ class DotUnit(wiring.Component):
         return maximum
 
 
-HEAD = data.StructLayout({"integer": 1, "nan": 1, "inf": 1, "inf_sign": 1})
+HEAD = data.StructLayout({"integer": 1, "four": 1, "nan": 1, "inf": 1, "inf_sign": 1})
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Group:
+    """A group of 4-bit products: four times their sum, the product of its scales (64 is 1), that of their powers."""
+
+    magnitude: Value
+    negative: Value
+    scale: Value
+    exponent: Value

@@ -43,6 +43,17 @@ class Pipeline:
             self.m.d.sync += held.eq(value)
         return held
 
+    def select(self, condition: Value, when: Any, otherwise: Any, *, name: str) -> Signal:
+        """`when` or `otherwise` of the stage before, held in this stage; a simulator evaluates the chosen one only."""
+        when, otherwise = Value.cast(when), Value.cast(otherwise)
+        held = Signal(max(len(when), len(otherwise)), name=f"{name}_s{self.stage}", reset_less=True)
+        with self.m.If(self._load):
+            with self.m.If(condition):
+                self.m.d.sync += held.eq(when)
+            with self.m.Else():
+                self.m.d.sync += held.eq(otherwise)
+        return held
+
     def struct(self, layout: data.StructLayout, fields: Mapping[str, Any], *, name: str) -> data.View:
         """A structure of `fields` of the stage before, all those of `layout`, held in this stage in one register."""
         words = [_fitted(fields[str(key)], field.width) for key, field in layout]

@@ -14,6 +14,8 @@ from gemel_rtl.tensor.schedule import EdgeStep
 
 __all__ = ["Array"]
 
+EDGE_FIELDS = tuple(name for name, _ in data.Layout.cast(EdgeStep))
+
 DECODE_STAGES = 1
 """Registers between the blocks and the cells."""
 
@@ -22,6 +24,8 @@ class ArrayStep(data.Struct):
     """What all cells need to know of a step."""
 
     integer: 1
+    four: 1
+    quarters: 1
     first: 1
     bank: 1
 
@@ -38,7 +42,7 @@ class Array(wiring.Component):
     valid, ig, jg, step : In, a step, its groups and its ArrayStep
     row_mask, col_mask : In, cells that take part
     new_a : In, `blocks_a` differ from those of the step before
-    a, b : In(EdgeStep); blocks_a, blocks_b : In, the operands' blocks
+    a, b : In(EdgeStep); blocks_a, blocks_b, scales_a, scales_b : In, the operands' blocks and their scales
     drain_en : In, one bit per row of cells; drain_bank, drain_ig, drain_jq : In
     drain_data : Out(rows x 512), 16 neighbouring columns each, one cycle after `drain_en`, until the next drain
     load_en, load_bank, load_ig, load_jq, load_data : In, 16 neighbouring columns of C, likewise
@@ -63,6 +67,8 @@ class Array(wiring.Component):
                 "b": In(EdgeStep),
                 "blocks_a": In(data.ArrayLayout(8 * CHUNK, config.rows)),
                 "blocks_b": In(data.ArrayLayout(8 * CHUNK, config.cols)),
+                "scales_a": In(data.ArrayLayout(32, config.rows)),
+                "scales_b": In(data.ArrayLayout(32, config.cols)),
                 "drain_en": In(config.rows),
                 "drain_bank": In(1),
                 "drain_ig": In(ig),
@@ -94,8 +100,8 @@ class Array(wiring.Component):
                 row_mask.eq(self.row_mask),
                 col_mask.eq(self.col_mask),
             ]
-        rows = self._decoders(m, "a", self.blocks_a, self.a, self.valid & self.new_a)
-        cols = self._decoders(m, "b", self.blocks_b, self.b, self.valid)
+        rows = self._decoders(m, "a", self.blocks_a, self.scales_a, self.a, self.valid & self.new_a)
+        cols = self._decoders(m, "b", self.blocks_b, self.scales_b, self.b, self.valid)
 
         flags = []
         for r in range(config.rows):
@@ -106,6 +112,8 @@ class Array(wiring.Component):
                 m.d.comb += [
                     cell.valid.eq(valid & row_mask[r] & col_mask[c]),
                     cell.integer.eq(step.integer),
+                    cell.four.eq(step.four),
+                    cell.quarters.eq(step.quarters),
                     cell.first.eq(step.first),
                     cell.bank.eq(step.bank),
                     cell.ig.eq(ig),
@@ -136,7 +144,9 @@ class Array(wiring.Component):
         ]
         return m
 
-    def _decoders(self, m: Module, name: str, blocks: data.View, edge: data.View, load: Value) -> list[Signal]:
+    def _decoders(
+        self, m: Module, name: str, blocks: data.View, scales: data.View, edge: data.View, load: Value
+    ) -> list[Signal]:
         """Decoded blocks, registered."""
         decoded = []
         for i in range(blocks.shape().length):
@@ -145,10 +155,8 @@ class Array(wiring.Component):
             m.d.comb += [
                 decoder.enable.eq(load),
                 decoder.block.eq(blocks[i]),
-                decoder.fmt.eq(edge.fmt),
-                decoder.wide.eq(edge.wide),
-                decoder.half.eq(edge.half),
-                decoder.lanes.eq(edge.lanes),
+                decoder.scale.eq(scales[i]),
+                [getattr(decoder, field).eq(getattr(edge, field)) for field in EDGE_FIELDS],
             ]
             with m.If(load):
                 m.d.sync += held.eq(Value.cast(decoder.o))

@@ -5,6 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from gemel_golden.config import ChipConfig
+from gemel_golden.isa import BlockScale
 from gemel_rtl.interfaces import Issue, Semaphores, Supervision, l1_read_port, l1_write_port
 from gemel_rtl.numeric.accumulate import DotCell
 from gemel_rtl.shared import Shared
@@ -16,6 +17,7 @@ from gemel_rtl.tensor.layouts import IN_FLIGHT
 from gemel_rtl.tensor.operand import OperandFetch
 from gemel_rtl.tensor.preload import Preload
 from gemel_rtl.tensor.queue import Queue
+from gemel_rtl.tensor.scales import Scales
 from gemel_rtl.tensor.schedule import Schedule
 from gemel_rtl.tensor.square import Square
 from gemel_rtl.tensor.write import Write
@@ -100,7 +102,15 @@ class TensorCore(wiring.Component):
 
         blocks_a = self._squares(m, "a", fetch_a, schedule, schedule.square_a, schedule.read_a, schedule.ig)
         blocks_b = self._squares(m, "b", fetch_b, schedule, schedule.square_b, schedule.valid, schedule.jg)
-        self._array(m, schedule, array, blocks_a, blocks_b)
+        scales_a = self._scales(m, "a", fetch_a, schedule, schedule.read_a, schedule.ig)
+        scales_b = self._scales(m, "b", fetch_b, schedule, schedule.valid, schedule.jg)
+        self._array(m, schedule, array)
+        m.d.comb += [
+            Value.cast(array.blocks_a).eq(blocks_a),
+            Value.cast(array.blocks_b).eq(blocks_b),
+            Value.cast(array.scales_a).eq(scales_a),
+            Value.cast(array.scales_b).eq(scales_b),
+        ]
 
         # A tile is computed once its last step has gone through the array.
         computed = Signal(array.latency)
@@ -162,7 +172,32 @@ class TensorCore(wiring.Component):
             m.d.sync += blocks.eq(Value.cast(squares[0].o) | Value.cast(squares[1].o))
         return blocks
 
-    def _array(self, m: Module, schedule: Schedule, array: Array, blocks_a: Value, blocks_b: Value) -> None:
+    def _scales(
+        self, m: Module, name: str, fetch: OperandFetch, schedule: Schedule, read: Value, group: Value
+    ) -> Signal:
+        """The operand's block scales; returns those read beside the square, registered."""
+        lanes = self.config.rows if name == "a" else self.config.cols
+        used = Signal(name=f"scaled_{name}")
+        m.submodules[f"line_{name}"] = scales = Scales(lanes)
+        m.d.comb += [
+            used.eq(read & (getattr(schedule, name).scaling != BlockScale.NONE)),
+            scales.write_en.eq(fetch.scale_en),
+            scales.write_slot.eq(fetch.scale_slot),
+            scales.second.eq(fetch.second),
+            scales.i.eq(fetch.scales),
+            scales.read_en.eq(used),
+            scales.slot.eq(getattr(schedule, f"scale_slot_{name}")),
+            scales.group.eq(group),
+            scales.fp32.eq(schedule.fp32_scales),
+            scales.one.eq(getattr(schedule, f"one_scale_{name}")),
+            scales.half.eq(schedule.odd_group),
+        ]
+        held = Signal(32 * lanes, name=f"scales_{name}", reset_less=True)
+        with m.If(used):
+            m.d.sync += held.eq(Value.cast(scales.o))
+        return held
+
+    def _array(self, m: Module, schedule: Schedule, array: Array) -> None:
         """The array's inputs: a step and its blocks come one cycle after the schedule."""
         m.d.sync += array.valid.eq(schedule.valid & ~self.sup.abort)
         with m.If(schedule.valid):
@@ -171,6 +206,8 @@ class TensorCore(wiring.Component):
                 array.ig.eq(schedule.ig),
                 array.jg.eq(schedule.jg),
                 array.step.integer.eq(schedule.integer),
+                array.step.four.eq(schedule.four),
+                array.step.quarters.eq(schedule.quarters),
                 array.step.first.eq(schedule.first),
                 array.step.bank.eq(schedule.bank),
                 array.row_mask.eq(schedule.row_mask),
@@ -178,7 +215,6 @@ class TensorCore(wiring.Component):
                 Value.cast(array.a).eq(Value.cast(schedule.a)),
                 Value.cast(array.b).eq(Value.cast(schedule.b)),
             ]
-        m.d.comb += [Value.cast(array.blocks_a).eq(blocks_a), Value.cast(array.blocks_b).eq(blocks_b)]
 
     def _supervision(self, m: Module, dispatch: Dispatch, schedule: Schedule, array: Array, write: Write) -> None:
         in_flight = Signal(range(2 * IN_FLIGHT + 1))

@@ -4,9 +4,9 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from gemel_golden.isa import Activation, ScaleMode
+from gemel_golden.isa import Activation, BlockScale, Scaled, ScaleMode
 from gemel_rtl.interfaces import SEMAPHORE_PAIR, Issue
-from gemel_rtl.tensor.formats import has_bits, is_integer, is_wide
+from gemel_rtl.tensor.formats import has_bits, is_four, is_integer, is_wide
 from gemel_rtl.tensor.layouts import (
     ADDRESSES,
     FIELDS,
@@ -77,17 +77,33 @@ class Dispatch(wiring.Component):
         with m.Elif(self.wait.valid & self.wait.ready):
             m.d.sync += waited.eq(1)
 
+        integer, both_four, block_scale = Signal(), Signal(), Signal(2)
+        m.d.comb += [
+            integer.eq(is_integer(f["a_format"]) & is_integer(f["b_format"])),
+            both_four.eq(is_four(f["a_format"]) & is_four(f["b_format"])),
+        ]
+        with m.If(~integer & (both_four | (f["block_scale"] != BlockScale.NVFP4))):
+            m.d.comb += block_scale.eq(f["block_scale"])
+        schedule = self.schedule.payload
         for name, target in (("a", self.fetch_a.payload), ("b", self.fetch_b.payload)):
+            four, scaled = is_four(f[f"{name}_format"]), f[f"{name}_scaled"]
+            transposed = f[f"{name}_transposed"] & ~four
             m.d.comb += [
                 target.base.eq(f[name] >> 5),
                 target.pitch.eq(f[f"{name}_pitch"]),
                 target.rows.eq(f["m" if name == "a" else "n"]),
                 target.k.eq(f["k"]),
-                target.transposed.eq(f[f"{name}_transposed"]),
+                target.transposed.eq(transposed),
                 target.wide.eq(is_wide(f[f"{name}_format"])),
+                target.four.eq(four),
+                target.scaling.eq(Mux(scaled == Scaled.NONE, BlockScale.NONE, block_scale)),
+                target.one_scale.eq(scaled == Scaled.TILE),
+                target.scales.eq((f[name] >> 6) + f[f"{name}_scales"].as_signed()),
+                getattr(schedule, f"{name}_transposed").eq(transposed),
             ]
-        for name in ("m", "n", "k", "a_format", "b_format", "a_transposed", "b_transposed", "accumulate"):
-            m.d.comb += getattr(self.schedule.payload, name).eq(f[name])
+        for name in ("m", "n", "k", "a_format", "b_format", "accumulate", "a_scaled", "b_scaled"):
+            m.d.comb += getattr(schedule, name).eq(f[name])
+        m.d.comb += schedule.block_scale.eq(block_scale)
 
         by_column = Signal()
         misaligned, address = self._misaligned(m, f, by_column)
@@ -105,7 +121,7 @@ class Dispatch(wiring.Component):
             preload.bias_word.eq(f["bias_at"] >> 6),
             drain.m.eq(f["m"]),
             drain.n.eq(f["n"]),
-            drain.integer.eq(is_integer(f["a_format"]) & is_integer(f["b_format"])),
+            drain.integer.eq(integer),
             drain.fmt.eq(f["d_format"]),
             drain.saturate.eq(f["saturate"]),
             drain.scale_mode.eq(f["scale_mode"]),

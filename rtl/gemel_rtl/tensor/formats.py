@@ -4,7 +4,7 @@ from amaranth.hdl import Cat, Value
 
 from gemel_golden.formats import FORMATS
 
-__all__ = ["has_bits", "is_integer", "is_wide"]
+__all__ = ["has_bits", "is_four", "is_integer", "is_wide"]
 
 
 def has_bits(fmt: Value, bits: int) -> Value:
@@ -17,6 +17,11 @@ def is_wide(fmt: Value) -> Value:
     return has_bits(fmt, 16)
 
 
+def is_four(fmt: Value) -> Value:
+    """Whether an operand of this format has 4 bits."""
+    return has_bits(fmt, 4)
+
+
 def is_integer(fmt: Value) -> Value:
     """Whether an operand of this format is an integer."""
-    return fmt == FORMATS["int8"].code
+    return (fmt == FORMATS["int8"].code) | (fmt == FORMATS["int4"].code)

@@ -48,6 +48,14 @@ class FetchDescriptor(data.Struct):
     transposed: 1
     wide: 1
     """The elements have 16 bits."""
+    four: 1
+    """The elements have 4 bits."""
+    scaling: 2
+    """The block scales that are read (`BlockScale`)."""
+    one_scale: 1
+    """There is one for all rows."""
+    scales: 26
+    """Their first word."""
 
 
 class ScheduleDescriptor(data.Struct):
@@ -61,6 +69,10 @@ class ScheduleDescriptor(data.Struct):
     a_transposed: 1
     b_transposed: 1
     accumulate: 1
+    block_scale: 2
+    """The block scales that have an effect (`BlockScale`)."""
+    a_scaled: 2
+    b_scaled: 2
 
 
 class PreloadDescriptor(data.Struct):

@@ -6,7 +6,8 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from gemel_golden.config import CHUNK, ChipConfig
-from gemel_rtl.tensor.formats import is_integer, is_wide
+from gemel_golden.isa import BlockScale, Scaled
+from gemel_rtl.tensor.formats import is_four, is_integer, is_wide
 from gemel_rtl.tensor.layouts import TILE_BITS, ScheduleDescriptor
 
 __all__ = ["EdgeStep", "Schedule"]
@@ -20,8 +21,11 @@ class EdgeStep(data.Struct):
 
     fmt: 4
     wide: 1
-    half: 1
-    lanes: 6
+    four: 1
+    place: 2
+    lanes: 7
+    scaling: 2
+    line: 1
 
 
 class Schedule(wiring.Component):
@@ -43,6 +47,9 @@ class Schedule(wiring.Component):
     valid : Out, a step in this cycle, described by the members that follow
     read_a, square_a, square_b : Out, which squares are read (B's in every step)
     ig, jg, bank, first, last, integer : Out, of the step; `last` is the tile's last
+    four, quarters : Out, of the step, as `DotUnit`'s
+    scale_slot_a, scale_slot_b, one_scale_a, one_scale_b, fp32_scales, odd_group : Out, which block scales are read with
+        a square
     row_mask, col_mask : Out, dot rows and columns whose output exists
     a, b : Out(EdgeStep)
     """
@@ -69,6 +76,14 @@ class Schedule(wiring.Component):
                 "first": Out(1),
                 "last": Out(1),
                 "integer": Out(1),
+                "four": Out(1),
+                "quarters": Out(1),
+                "scale_slot_a": Out(2),
+                "scale_slot_b": Out(2),
+                "one_scale_a": Out(1),
+                "one_scale_b": Out(1),
+                "fp32_scales": Out(1),
+                "odd_group": Out(1),
                 "row_mask": Out(config.rows),
                 "col_mask": Out(config.cols),
                 "a": Out(EdgeStep),
@@ -85,15 +100,18 @@ class Schedule(wiring.Component):
         ig, jg = Signal.like(self.ig), Signal.like(self.jg)
         fresh = Signal(init=1)
         k_left = Signal(17, reset_less=True)
-        odd_block = Signal()
+        next_at = Signal(8, reset_less=True)
         tile = Signal(TILE_BITS)
         gap = Signal(range(self.distance + 1))
-        square_a, square_b = Signal(), Signal()
+        square_a, square_b = Signal(2), Signal(2)
 
         last_ig, last_jg = Signal.like(ig), Signal.like(jg)
-        wide_a, wide_b, wide = Signal(), Signal(), Signal()
+        wide_a, wide_b, wide, four_a, four_b, four = (
+            Signal(name=name) for name in ("wide_a", "wide_b", "wide", "four_a", "four_b", "four")
+        )
         left = Signal(17)
-        block = Signal(6)
+        at, end = Signal(8), Signal(8)
+        block = Signal(7)
         last_block = Signal()
         m.d.comb += [
             last_ig.eq((d.m - 1) >> row_shift),
@@ -101,8 +119,14 @@ class Schedule(wiring.Component):
             wide_a.eq(is_wide(d.a_format)),
             wide_b.eq(is_wide(d.b_format)),
             wide.eq(wide_a | wide_b),
+            four_a.eq(is_four(d.a_format)),
+            four_b.eq(is_four(d.b_format)),
+            four.eq(four_a & four_b),
             left.eq(Mux(fresh, d.k, k_left)),
-            block.eq(Mux(wide, CHUNK // 2, CHUNK)),
+            block.eq(Mux(wide, CHUNK // 2, Mux(four, 2 * CHUNK, CHUNK))),
+            # Where the block begins and ends in K, modulo the elements of two FP32 scales.
+            at.eq(Mux(fresh, 0, next_at)),
+            end.eq(at + block),
             last_block.eq(left <= block),
         ]
 
@@ -123,14 +147,13 @@ class Schedule(wiring.Component):
             step.eq(self.i.valid & (~first_step | block_ready)),
             self.i.ready.eq(step & last_step & last_block),
         ]
-        block_end, odd = Signal(), Signal()
+        block_end = Signal()
         used_a, used_b = Signal(), Signal()
         m.d.comb += [
             block_end.eq(step & last_step),
-            odd.eq(odd_block & ~fresh),
-            # A square of a narrow operand holds two blocks that are counted on the wide one.
-            used_a.eq(last_block | ~wide | wide_a | odd),
-            used_b.eq(last_block | ~wide | wide_b | odd),
+            # A square of a narrow operand holds several blocks that are counted on the wider one.
+            used_a.eq(last_block | _ends_square(end, wide_a, four_a)),
+            used_b.eq(last_block | _ends_square(end, wide_b, four_b)),
         ]
         with m.If(gap != 0):
             m.d.sync += gap.eq(gap - 1)
@@ -145,9 +168,9 @@ class Schedule(wiring.Component):
                 ig.eq(0),
                 fresh.eq(last_block),
                 k_left.eq(left - block),
-                odd_block.eq(fresh | ~odd_block),
-                square_a.eq(square_a ^ used_a),
-                square_b.eq(square_b ^ used_b),
+                next_at.eq(end),
+                square_a.eq(square_a + used_a),
+                square_b.eq(square_b + used_b),
             ]
             with m.If(last_block):
                 m.d.sync += tile.eq(tile + 1)
@@ -179,15 +202,31 @@ class Schedule(wiring.Component):
             with m.Elif(last_ig != 0):
                 m.d.comb += jg_b.eq(last_jg)
 
-        lanes = Signal(6)
+        lanes = Signal(7)
         m.d.comb += lanes.eq(Mux(last_block, left, block))
-        for edge, fmt, used_wide in ((self.a, d.a_format, wide_a), (self.b, d.b_format, wide_b)):
-            m.d.comb += [edge.fmt.eq(fmt), edge.wide.eq(wide), edge.half.eq(odd & ~used_wide), edge.lanes.eq(lanes)]
+        for edge, fmt, scaled in ((self.a, d.a_format, d.a_scaled), (self.b, d.b_format, d.b_scaled)):
+            m.d.comb += [
+                edge.fmt.eq(fmt),
+                edge.wide.eq(wide),
+                edge.four.eq(four),
+                edge.lanes.eq(lanes),
+                edge.place.eq(Mux(wide, at[4:6], at[5])),
+                edge.scaling.eq(Mux(scaled == Scaled.NONE, BlockScale.NONE, d.block_scale)),
+                edge.line.eq(at[5]),
+            ]
         m.d.comb += [
             self.valid.eq(step),
             self.read_a.eq(step & (jg == 0)),
-            self.square_a.eq(square_a),
-            self.square_b.eq(square_b),
+            self.square_a.eq(square_a[0]),
+            self.square_b.eq(square_b[0]),
+            self.scale_slot_a.eq(square_a),
+            self.scale_slot_b.eq(square_b),
+            self.one_scale_a.eq(d.a_scaled == Scaled.TILE),
+            self.one_scale_b.eq(d.b_scaled == Scaled.TILE),
+            self.fp32_scales.eq(d.block_scale == BlockScale.FP32),
+            self.odd_group.eq(at[7]),
+            self.four.eq(four),
+            self.quarters.eq(d.block_scale == BlockScale.NVFP4),
             self.ig.eq(ig),
             self.jg.eq(jg),
             self.bank.eq(tile[0]),
@@ -198,6 +237,11 @@ class Schedule(wiring.Component):
             self.col_mask.eq(_mask(jg, d.n, config.cols)),
         ]
         return m
+
+
+def _ends_square(end: Value, wide: Value, four: Value) -> Value:
+    """Whether a block that ends there is the last of an operand's square, of 16, 32 or 64 elements."""
+    return wide | (~end[4] & ~(four & end[5]))
 
 
 def _mask(group: Value, count: Value, size: int) -> Value:

@@ -8,18 +8,19 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gemel.dtypes import dtype
+from gemel.kernels.block_scales import OperandScales, block_scaled_sums, operand_scales, scale_mode
 from gemel.kernels.matmul_program import MatmulSpec, matmul_program
 from gemel.kernels.tiling import Operand
 from gemel.tensors import Tensor, empty, tensor
-from gemel_golden.dot import block_matmul
 from gemel_golden.epilogue import epilogue
 from gemel_golden.flags import Flags
-from gemel_golden.formats import Format
+from gemel_golden.formats import Format, by_code
 from gemel_golden.isa import OPERAND_FORMATS, OUTPUT_FORMATS, ScaleMode
 
 __all__ = ["matmul", "matmul_reference"]
 
 ACTIVATIONS = (None, "relu")
+OPERAND_NAMES = ", ".join(by_code(code).name for code in OPERAND_FORMATS)
 
 
 def matmul(
@@ -31,15 +32,22 @@ def matmul(
     activation: str | None = None,
     scale: Tensor | ArrayLike | float | None = None,
     c: Tensor | None = None,
+    a_scale: Tensor | None = None,
+    b_scale: Tensor | None = None,
     saturate: bool | None = None,
     out: Tensor | None = None,
 ) -> Tensor:
     """activation(scale * (c + a @ b) + bias), rounded once to ``out_dtype`` after each FP32 step.
 
-    Parameters: a, b: (M, K) and (K, N) tensors in bf16, fp16, e4m3, e5m2 or int8, formats independent; rows or
-    columns contiguous, so transposed and sliced views are used without a copy. Any of M, N, K may be 0. out_dtype:
+    Parameters: a, b: (M, K) and (K, N) tensors in bf16, fp16, e4m3, e5m2, int8, e2m1 or int4, formats independent; rows
+    or columns contiguous, so transposed and sliced views are used without a copy; of 4-bit formats contiguous along K,
+    so that b is the ``.T`` of an (N, K) tensor. Any of M, N, K may be 0. out_dtype:
     any format; default int32 for two integer operands, fp32 otherwise. scale: one number, or N FP32 numbers, one per
     column. bias: N FP32 numbers. c: (M, N) start of the accumulation, int32 for two integer operands, fp32 otherwise.
+    a_scale, b_scale: scales along K within the sum, of one format. e8m0 (MX): (M, ceil(K / 32)) and (ceil(K / 32), N).
+    e4m3 (NVFP4; two 4-bit operands, the tensor's own scale being `scale`): likewise with 16. fp32: likewise with 128,
+    or one for 128 rows or columns too: (ceil(M / 128), ceil(K / 128)), (ceil(K / 128), ceil(N / 128)). What is missing
+    counts as 1. The scales of one group of K lie side by side in memory: a_scale is the ``.T`` of a (groups, M) tensor.
     activation: ``None`` or "relu". saturate: clamp to the largest finite value; default: FP8 and FP4 clamp, bf16 and
     fp16 overflow to infinity. out: write here instead of into a new tensor; (M, N), rows contiguous.
 
@@ -63,7 +71,12 @@ def matmul(
     vector = None if scalar else _column_vector(a, "scale", scale, n)
     biases = _column_vector(a, "bias", bias, n)
     bits = int(np.asarray(scale, np.float32).view(np.uint32)) if scalar else 0
-    a_operand, b_operand = _Stored.of("a", a, m, k), _Stored.of("b", b.T, n, k)
+    mode = scale_mode(a.format, b.format, a_scale, b_scale)
+    scales = (
+        operand_scales("a_scale", a_scale, m, k, "a", mode),
+        operand_scales("b_scale", None if b_scale is None else b_scale.T, n, k, "b", mode),
+    )
+    a_operand, b_operand = _Stored.of("a", a, m, k, scales[0]), _Stored.of("b", b.T, n, k, scales[1])
     spec = MatmulSpec(
         a=a_operand.operand,
         a_stride=a_operand.stride,
@@ -79,7 +92,7 @@ def matmul(
         saturate=fmt.saturates if saturate is None else saturate,
         zero_k=k == 0,
     )
-    arguments = [0 if t is None else t.address for t in (a, b, d, vector, biases, c)]
+    arguments = [0 if t is None else t.address for t in (a, b, d, vector, biases, c, a_scale, b_scale)]
     device.run(matmul_program(device.config, spec), arguments)
     return d
 
@@ -95,10 +108,13 @@ def matmul_reference(
     bias: NDArray[np.float32] | None = None,
     relu: bool = False,
     c: NDArray[np.generic] | None = None,
+    a_scale: NDArray[np.generic] | None = None,
+    b_scale: NDArray[np.generic] | None = None,
+    scale_fmt: Format | None = None,
     saturate: bool | None = None,
 ) -> tuple[NDArray[np.generic], Flags]:
     """`matmul` in NumPy, on codes: a (M, K), b (K, N), c (M, N) -> codes (M, N) and the sticky flags."""
-    acc, summed = block_matmul(a, a_fmt, b, b_fmt, c)
+    acc, summed = block_scaled_sums(a, a_fmt, b, b_fmt, c, a_scale, b_scale, scale_fmt)
     bits = None if scale is None else np.asarray(scale, np.float32).view(np.uint32)
     codes, drained = epilogue(
         acc,
@@ -120,16 +136,20 @@ class _Stored:
     stride: int
 
     @classmethod
-    def of(cls, name: str, x: Tensor, rows: int, k: int) -> _Stored:
+    def of(cls, name: str, x: Tensor, rows: int, k: int, scales: OperandScales | None) -> _Stored:
         """Rows (of A, or columns of B) by K, contiguous along one of them."""
         size = x.format.bits // 8
-        along_k = x.strides[1] == size or k <= 1
+        along_k = x.strides[1] == size or (size > 0 and k <= 1)
         along_rows = x.strides[0] == size or rows == 1
+        if size == 0 and not along_k:
+            turned = "a tensor" if name == "a" else "the .T of an (N, K) tensor"
+            raise ValueError(f"{name} is {x.dtype} and must be contiguous along K: pass {turned} whose rows are K long")
         if not (along_k or along_rows):
             raise ValueError(f"{name} has strides {x.strides} bytes; matmul needs its rows or its columns contiguous")
         transposed = not along_k
         stride = x.strides[1] if transposed else x.strides[0]
-        return cls(Operand(fmt=x.format, rows=rows, k=max(k, 1), transposed=transposed), stride)
+        kept = scales if k else None
+        return cls(Operand(fmt=x.format, rows=rows, k=max(k, 1), transposed=transposed, scales=kept), stride)
 
 
 def _shapes(a: Tensor, b: Tensor) -> tuple[int, int, int]:
@@ -137,7 +157,7 @@ def _shapes(a: Tensor, b: Tensor) -> tuple[int, int, int]:
         if x.ndim != 2:
             raise ValueError(f"{name} has shape {x.shape}; matmul takes matrices")
         if x.format.code not in OPERAND_FORMATS:
-            raise ValueError(f"{name} is {x.dtype}; the tensor core multiplies bf16, fp16, e4m3, e5m2 and int8")
+            raise ValueError(f"{name} is {x.dtype}; the tensor core multiplies {OPERAND_NAMES}")
     if a.shape[1] != b.shape[0]:
         raise ValueError(
             f"a {a.shape} and b {b.shape} don't multiply: a has {a.shape[1]} columns, b has {b.shape[0]} rows"

@@ -132,5 +132,5 @@ def multiply(
 def _tile(shape: Operand, matrix: Matrix, start: list[int], first: int) -> int:
     row, offset = start
     if shape.transposed:
-        return matrix.at(row, offset + first * shape.element_bytes)
+        return matrix.at(row, offset + shape.row_bytes(first))
     return matrix.at(row + first, offset)

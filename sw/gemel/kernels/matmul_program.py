@@ -11,11 +11,11 @@ from gemel.kernels.schedule import Region, Schedule
 from gemel.kernels.tiling import VECTOR_BYTES, Operand, choose_blocking, d_strip_bytes
 from gemel_golden.config import CHUNK, WORD, ChipConfig
 from gemel_golden.formats import FORMATS, Format
-from gemel_golden.isa import Activation, Layout, Opcode, ScaleMode
+from gemel_golden.isa import Activation, Layout, Opcode, Scaled, ScaleMode
 
-__all__ = ["A_REG", "BIAS_REG", "B_REG", "C_REG", "D_REG", "SCALE_REG", "MatmulSpec", "matmul_program"]
+__all__ = ["MatmulSpec", "matmul_program"]
 
-A_REG, B_REG, D_REG, SCALE_REG, BIAS_REG, C_REG = range(1, 7)
+A_REG, B_REG, D_REG, SCALE_REG, BIAS_REG, C_REG, A_SCALES_REG, B_SCALES_REG = range(1, 9)
 """Address registers of the arguments, in their order."""
 
 LOOK_AHEAD = 16
@@ -164,8 +164,10 @@ class _Builder:
         match kind:
             case "a":
                 self._load_strip(spec.a, A_REG, spec.a_stride, b.m[first], b.k[second], load.region)
+                self._load_scales(spec.a, A_SCALES_REG, b.m[first], b.k[second], load.region)
             case "b":
                 self._load_strip(spec.b, B_REG, spec.b_stride, b.n[first], b.k[second], load.region)
+                self._load_scales(spec.b, B_SCALES_REG, b.n[first], b.k[second], load.region)
             case "c":
                 (m0, m), (n0, n) = b.m[first], b.n[second]
                 stride = spec.c_stride or 0
@@ -181,10 +183,30 @@ class _Builder:
         self, operand: Operand, register: int, stride: int, rows: tuple[int, int], k: tuple[int, int], region: Region
     ) -> None:
         lines, along = (k, rows) if operand.transposed else (rows, k)
-        size = operand.element_bytes
-        offset = lines[0] * stride + along[0] * size
+        offset = lines[0] * stride + operand.row_bytes(along[0])
         pitch = operand.strip_pitch(rows[1], k[1])
-        self._load_rows(register, offset, stride, lines[1], along[1] * size, region, pitch, zero=self.spec.zero_k)
+        row_bytes = operand.row_bytes(along[1])
+        self._load_rows(register, offset, stride, lines[1], row_bytes, region, pitch, zero=self.spec.zero_k)
+
+    def _load_scales(
+        self, operand: Operand, register: int, rows: tuple[int, int], k: tuple[int, int], region: Region
+    ) -> None:
+        """Block scales of a strip, line by line, behind it."""
+        scales = operand.scales
+        if scales is None:
+            return
+        values = {
+            "layout": Layout.LINEAR,
+            "mem": scales.offset(rows[0], k[0]),
+            "mem_reg": register,
+            "l1": region.address + operand.scales_offset(rows[1], k[1]),
+            "pitch": scales.line_chunks,
+            "count1": -(-k[1] // scales.group),
+            "valid1": -(-k[1] // scales.group),
+            "stride1": scales.stride,
+        }
+        values["bytes"] = values["valid_bytes"] = scales.size * (rows[1] if scales.scaled == Scaled.ROWS else 1)
+        self.schedule.emit(Opcode.LOAD, values, writes=[region])
 
     def _load_rows(
         self,
@@ -231,6 +253,10 @@ class _Builder:
             "n": n,
             "k": k,
         }
+        for name, operand, rows in (("a", spec.a, m), ("b", spec.b, n)):
+            if operand.scales is not None:
+                values |= {"block_scale": operand.scales.mode, f"{name}_scaled": operand.scales.scaled}
+                values[f"{name}_scales"] = operand.scales_offset(rows, k) // WORD
         reads, writes = [held["a"], held["b"]], []
         strip = self.d_slots[self._strip_number(tile) % len(self.d_slots)]
         sums = None
@@ -300,5 +326,8 @@ class _Builder:
 
 @lru_cache(maxsize=256)
 def matmul_program(config: ChipConfig, spec: MatmulSpec) -> bytes:
-    """The program's bytes for one product; its arguments are the addresses of A, B, D, scale, bias and C."""
+    """The program's bytes for one product.
+
+    Its arguments are the addresses of A, B, D, scale, bias, C, A's and B's block scales.
+    """
     return _Builder(config, spec).build()

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
+from gemel.kernels.block_scales import OperandScales
 from gemel_golden.config import CHUNK, DRAIN_LANES, WORD, ChipConfig
 from gemel_golden.formats import Format
+from gemel_golden.isa import Scaled
+from gemel_golden.scaled import FP32_GROUP
 
-__all__ = ["VECTOR_BYTES", "Blocking", "Operand", "choose_blocking", "d_strip_bytes", "split_even", "split_starts"]
+__all__ = [
+    "VECTOR_BYTES",
+    "Blocking",
+    "Operand",
+    "choose_blocking",
+    "d_strip_bytes",
+    "split_even",
+    "split_starts",
+    "split_windows",
+]
 
 VECTOR_BYTES = 256
 """L1 bytes of a tile's column vectors: 32 FP32 scales, then 32 FP32 biases."""
@@ -25,23 +38,32 @@ class Operand:
     rows: int
     k: int
     transposed: bool
+    scales: OperandScales | None = None
 
-    @property
-    def element_bytes(self) -> int:
-        """Bytes of an element: 1 or 2."""
-        return self.fmt.bits // 8
+    def row_bytes(self, elements: int) -> int:
+        """Bytes that so many neighbouring elements in memory take."""
+        return -(-elements * self.fmt.bits // 8)
 
     def row_granule(self, least: int) -> int:
         """Tiles of this operand may begin at multiples of this many rows."""
-        return CHUNK // self.element_bytes if self.transposed else least
+        return CHUNK * 8 // self.fmt.bits if self.transposed else least
+
+    def windows(self) -> list[tuple[int, int]]:
+        """The (start, size) pieces of its rows that a tile may not straddle."""
+        size = FP32_GROUP if self.scales is not None and self.scales.scaled == Scaled.TILE else self.rows
+        return [(start, min(size, self.rows - start)) for start in range(0, self.rows, size)]
 
     def strip_pitch(self, rows: int, k: int) -> int:
         """Words between the chunk columns of a strip in L1."""
         return -(-(k if self.transposed else rows) // 2)
 
     def strip_bytes(self, rows: int, k: int) -> int:
-        """Bytes of L1 that a strip of `rows` rows and `k` elements of K takes."""
-        row_bytes = (rows if self.transposed else k) * self.element_bytes
+        """Bytes of L1 that a strip of `rows` rows and `k` elements of K takes, its block scales included."""
+        return self.scales_offset(rows, k) + (self.scales.l1_bytes(k) if self.scales is not None else 0)
+
+    def scales_offset(self, rows: int, k: int) -> int:
+        """Where the block scales of such a strip begin in it."""
+        row_bytes = self.row_bytes(rows if self.transposed else k)
         return self.strip_pitch(rows, k) * -(-row_bytes // CHUNK) * WORD
 
 
@@ -56,6 +78,16 @@ def split_even(total: int, tile: int, granule: int) -> list[tuple[int, int]]:
     units = -(-total // granule)
     starts = [units * i // count * granule for i in range(count)] + [total]
     return [(start, end - start) for start, end in pairwise(starts)]
+
+
+def split_windows(
+    split: Callable[[int, int, int], list[tuple[int, int]]], operand: Operand, tile: int, granule: int
+) -> list[tuple[int, int]]:
+    """An operand's rows cut by `split` within each of its windows."""
+    pieces = []
+    for first, size in operand.windows():
+        pieces += [(first + start, count) for start, count in split(size, tile, granule)]
+    return pieces
 
 
 def split_starts(total: int, tile: int, granule: int) -> list[tuple[int, int]]:
@@ -94,9 +126,9 @@ def choose_blocking(config: ChipConfig, a: Operand, b: Operand, *, out_bits: int
     that fits.
     """
     tile = config.tile
-    m = split_even(a.rows, tile, a.row_granule(max(config.rows, 2)))
+    m = split_windows(split_even, a, tile, a.row_granule(max(config.rows, 2)))
     few_rows = a.rows <= config.rows and b.row_granule(DRAIN_LANES) == DRAIN_LANES
-    n = split_starts(b.rows, DRAIN_LANES if few_rows else tile, b.row_granule(DRAIN_LANES))
+    n = split_windows(split_starts, b, DRAIN_LANES if few_rows else tile, b.row_granule(DRAIN_LANES))
     tall, wide = (max(size for _, size in pieces) for pieces in (m, n))
 
     def blocking(k_tile: int, block_m: int, block_n: int, spare: int) -> Blocking | None:
@@ -125,7 +157,9 @@ def choose_blocking(config: ChipConfig, a: Operand, b: Operand, *, out_bits: int
         )
 
     whole = [(a.k, 1, block_n, spare) for block_n in range(min(len(n), 8), 0, -1) for spare in (2, 1)]
-    cuts = [1 << bit for bit in range((a.k - 1).bit_length() - 1, 5, -1)]
+    # Each of them a whole number of groups of block scales.
+    least = 7 if any(x.scales is not None and x.scales.group == FP32_GROUP for x in (a, b)) else 6
+    cuts = [1 << bit for bit in range((a.k - 1).bit_length() - 1, least - 1, -1)]
     split = [(k, min(block, len(m)), min(block, len(n)), 1) for k in cuts for block in (4, 2, 1)]
     for choice in whole + split:
         if (found := blocking(*choice)) is not None:
