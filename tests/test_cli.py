@@ -80,7 +80,7 @@ def test_bench_shapes(gemel):
 def test_bench_of_host_speed(gemel):
     code, out, _ = gemel("bench", "golden", "--size", "64", "--json")
     assert code == 0
-    assert set(json.loads(out)) == {"bf16", "fp16", "e4m3", "e5m2", "int8"}
+    assert set(json.loads(out)) == {"bf16", "fp16", "e4m3", "e5m2", "int8", "e2m1", "int4"}
     code, out, _ = gemel("bench", "simulation", "--size", "48", "--backend", "golden", "--chip", "nano", "--json")
     assert code == 0
     assert json.loads(out)["golden_mmac_per_second"] > 0

@@ -56,6 +56,18 @@ def test_buffers_refuse_what_lies_outside(device) -> None:
         buffer.write(b"1")
 
 
+def test_a_4_bit_tensor_can_be_transposed_and_sliced(device, rng: np.random.Generator) -> None:
+    codes = rng.integers(0, 16, (5, 7)).astype(np.uint8)
+    x = gemel.empty(device, codes.shape, "e2m1")
+    x.T.write_codes(codes.T)
+    np.testing.assert_array_equal(x.codes(), codes)
+    np.testing.assert_array_equal(x.T.codes(), codes.T)
+    np.testing.assert_array_equal(x[1:4, 2:7].T.codes(), codes[1:4, 2:7].T)
+    np.testing.assert_array_equal(x.T[2:6, 1:].codes(), codes.T[2:6, 1:])
+    with pytest.raises(ValueError, match="starts at an even column, not 1"):
+        x.T[1:]
+
+
 def test_more_launches_than_the_ring_holds(device, rng: np.random.Generator) -> None:
     data = [rng.integers(0, 256, int(rng.integers(1, 300)), np.uint8) for _ in range(3 * LAUNCHES)]
     results = []

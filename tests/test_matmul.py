@@ -5,6 +5,7 @@ import pytest
 
 import gemel
 from gemel.kernels.matmul import matmul_reference
+from gemel_golden.scaled import fp32_scaled_matmul
 from gemel_verif.matmul_cases import NAMES, OUTPUTS, Case, random_case, run
 
 
@@ -64,6 +65,81 @@ def test_the_kernel_and_its_reference_agree(device, rng):
         a.codes(), a.format, b.codes(), b.format, found.format, scale=3.5, bias=bias, relu=True
     )
     np.testing.assert_array_equal(found.codes(), expected)
+
+
+SCALED = [
+    ("e4m3", "e4m3", "e8m0", "rows", "rows"),
+    ("e4m3", "e5m2", "fp32", "rows", "blocks"),
+    ("bf16", "e2m1", "e8m0", "none", "rows"),
+    ("bf16", "int4", "fp32", "blocks", "rows"),
+    ("e2m1", "e2m1", "e4m3", "rows", "rows"),
+    ("e2m1", "int4", "e8m0", "rows", "none"),
+]
+
+
+@pytest.mark.parametrize(("m", "n", "k"), [(1, 130, 385), (300, 290, 40), (33, 45, 3000), (130, 1, 128), (5, 5, 0)])
+@pytest.mark.parametrize(("a", "b", "block_scale", "a_scaled", "b_scaled"), SCALED)
+def test_block_scales(device, a, b, block_scale, a_scaled, b_scaled, m, n, k, rng):
+    scaled = {"block_scale": block_scale, "a_scaled": a_scaled, "b_scaled": b_scaled}
+    case = Case(m=m, n=n, k=k, a=a, b=b, out="fp32", b_transposed=True, c=bool(rng.integers(2)), **scaled)
+    assert_exact(device, case, rng)
+
+
+def test_block_scales_are_deduced_from_formats_and_shapes(device, rng):
+    a = gemel.tensor(device, rng.standard_normal((150, 256)), "e4m3")
+    b = gemel.tensor(device, rng.standard_normal((140, 256)), "e4m3").T
+    x = gemel.tensor(device, 2.0 ** rng.integers(-3, 4, (2, 150)), "fp32")
+    y = gemel.tensor(device, 2.0 ** rng.integers(-3, 4, (2, 2)), "fp32")
+    found = gemel.matmul(a, b, a_scale=x.T, b_scale=y)
+    rows, columns = x.codes().T, y.codes().repeat(128, 1)[:, :140]
+    expected, _ = fp32_scaled_matmul(a.codes(), "e4m3", b.codes(), "e4m3", scale_a=rows, scale_b=columns)
+    np.testing.assert_array_equal(found.codes(), expected)
+
+
+WRONG_SCALES = {
+    "shape": (
+        {"a_scale": ("e8m0", (3, 4), True)},
+        r"a_scale is e8m0 \(4, 3\); one for 32 elements of K makes \(4, 2\)",
+    ),
+    "blocks": (
+        {"b_scale": ("fp32", (2, 5), False)},
+        r"b_scale is fp32 \(2, 5\); one for 128 elements of K makes \(1, 5\) or \(1, 1\)",
+    ),
+    "order": ({"a_scale": ("e8m0", (4, 2), False)}, r"must lie side by side in memory: pass the .T of a \(groups, M\)"),
+    "format": ({"a_scale": ("bf16", (2, 4), True)}, "block scales are e8m0, e4m3, fp32, not bf16"),
+    "two formats": (
+        {"a_scale": ("e8m0", (2, 4), True), "b_scale": ("fp32", (1, 5), False)},
+        "a_scale is e8m0 and b_scale fp32; both block scales have one format",
+    ),
+    "nvfp4": (
+        {"a_scale": ("e4m3", (4, 4), True)},
+        "e4m3 block scales belong to two 4-bit operands, not to e4m3 x e4m3",
+    ),
+    "integers": ({"dtype": "int8", "a_scale": ("e8m0", (2, 4), True)}, "int8 x int8 accumulates integers"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_SCALES)
+def test_errors_of_block_scales_are_sentences(device, name):
+    given, sentence = WRONG_SCALES[name]
+    fmt = given.get("dtype", "e4m3")
+    options = {}
+    for side in ("a_scale", "b_scale"):
+        if side in given:
+            scale_fmt, shape, turned = given[side]
+            scale = gemel.empty(device, shape, scale_fmt)
+            options[side] = scale.T if turned else scale
+    a, b = gemel.empty(device, (4, 60), fmt), gemel.empty(device, (60, 5), fmt)
+    with pytest.raises(ValueError, match=sentence):
+        gemel.matmul(a, b, **options)
+
+
+def test_4_bit_operands_lie_along_k(device):
+    a, b = gemel.empty(device, (4, 6), "e2m1"), gemel.empty(device, (6, 5), "e2m1")
+    with pytest.raises(ValueError, match=r"b is e2m1 and must be contiguous along K: pass the .T of an \(N, K\)"):
+        gemel.matmul(a, b)
+    with pytest.raises(ValueError, match="a is e2m1 and must be contiguous along K: pass a tensor whose rows"):
+        gemel.matmul(gemel.empty(device, (6, 4), "e2m1").T, gemel.empty(device, (5, 6), "e2m1").T)
 
 
 WRONG = {

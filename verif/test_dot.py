@@ -41,7 +41,7 @@ def _scales(rng: np.random.Generator, mode: BlockScale, width: int, line: int) -
     codes = rng.integers(127 - spread, 128 + spread, (BLOCKS, groups)).astype(np.uint8)
     if mode == BlockScale.NVFP4:
         codes = rng.integers(0, 256 if spread > 100 else 127, (BLOCKS, groups)).astype(np.uint8)
-    codes[rng.random(codes.shape) < 0.03] = fmt.nan
+    codes[rng.random(codes.shape) < 0.03] = 0xFF  # NaN in both
     words = rng.integers(0, 256, (BLOCKS, 4), np.uint8)
     words[:, line : line + groups] = codes
     return codes, [int.from_bytes(row.tobytes(), "little") for row in words]

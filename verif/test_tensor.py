@@ -73,6 +73,26 @@ def test_every_pair_of_operand_formats(rng: np.random.Generator) -> None:
     )
 
 
+@pytest.mark.parametrize("stall", [0.0, 0.3])
+def test_block_scales(rng: np.random.Generator, stall: float) -> None:
+    """Groups of K whole, cut short and of a single block, small tiles behind each other, with and without scales."""
+    builder = Builder(rng, NANO)
+    sizes = [(1, 3), (2, 2), (4, 4), (7, 32), (32, 1)]
+    instructions = []
+    for a, b in ((E4M3, E4M3), (BF16, E2M1), (E2M1, INT4), (E2M1, E2M1), (BF16, BF16)):
+        for k in (16, 127, 128, 129, 160, 257):
+            m, n = sizes[int(rng.integers(len(sizes)))]
+            room = builder.free
+            mode, scaled = int(rng.integers(0, 4)), int(rng.integers(1, 3))
+            named = {"block_scale": mode, "a_scaled": scaled, "a_format": a, "b_format": b, "m": m, "n": n, "k": k}
+            instructions.append(builder.instruction(**named))
+            if builder.free > builder.config.l1_words - 600:
+                check(builder, instructions, stall)
+                builder, instructions = Builder(rng, NANO), []
+            assert builder.free > room or not instructions
+    check(builder, instructions, stall)
+
+
 def test_short_squares_follow_full_ones(rng: np.random.Generator) -> None:
     """A square is refilled while its last rows are read, also where its last rows come after few words."""
     builder = Builder(rng, NANO)
@@ -198,7 +218,9 @@ def test_results_pass_through_semaphores(rng: np.random.Generator) -> None:
 
 
 TOP = NANO.l1_bytes
-USED = {"accumulate": 1, "scale_mode": 2, "bias": 1, "m": 7, "n": 20, "k": 70, "a_format": E4M3, "b_format": BF16}
+SCALED = {"block_scale": 1, "a_scaled": 1, "b_scaled": 1}
+OPERANDS = {"m": 7, "n": 20, "k": 70, "a_format": E4M3, "b_format": BF16}
+USED = OPERANDS | {"block_scale": 0, "d_format": 0, "accumulate": 1, "scale_mode": 2, "bias": 1}
 FAULTS: list[dict[str, int]] = [
     {"a": 16},
     {"b": 4},
@@ -222,6 +244,11 @@ FAULTS: list[dict[str, int]] = [
     {"d": TOP - 64 * 6, "d_pitch": 2},
     {"d": TOP - 64 * 4 + 16, "d_format": 4, "d_pitch": 2},
     {"d": TOP - 96, "d_pitch": 65535, "a": 1 << 20},
+    {**SCALED, "a": TOP - 64 * 24, "a_pitch": 4, "a_scales": 23},
+    {**SCALED, "b": 0, "b_pitch": 10, "b_scales": -1},
+    {**SCALED, "block_scale": 3, "a": TOP - 64 * 20, "a_pitch": 4, "a_scales": 19, "b_scales": -32768},
+    {**SCALED, "block_scale": 3, "a_scaled": 2, "a": TOP - 64 * 12, "a_pitch": 4, "a_scales": 12, "k": 300},
+    {**SCALED, "block_scale": 2, "a_format": E2M1, "b_format": E2M1, "b": TOP - 64 * 25, "b_pitch": 10, "b_scales": 22},
 ]
 
 
@@ -241,11 +268,15 @@ def test_faults(rng: np.random.Generator) -> None:
         assert result["fault"] == (fault.code, fault.pc, fault.address), wrong
 
 
+CHOSEN = ("block_scale", "a_scaled", "b_scaled", "a_format", "b_format", "d_format", "k")
+
+
 def _faulty(builder: Builder, wrong: dict[str, int]) -> bytes:
     """An instruction that is right but for these fields."""
     matmul = INSTRUCTIONS[Opcode.MATMUL]
     transposed = {name: wrong.get(name, 0) for name in ("a_transposed", "b_transposed")}
-    right = matmul.decode(builder.instruction(**USED, **transposed, d_format=wrong.get("d_format", 0)))
+    chosen = {name: wrong[name] for name in CHOSEN if name in wrong}
+    right = matmul.decode(builder.instruction(**(USED | transposed | chosen)))
     return matmul.encode(**(right | wrong))
 
 

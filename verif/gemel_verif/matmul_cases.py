@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gemel.kernels.block_scales import block_scaled_sums
-from gemel_golden.dot import block_elements
+from gemel_golden.dot import block_elements, block_matmul
 from gemel_golden.epilogue import epilogue
 from gemel_golden.formats import FORMATS, OPERANDS, Format, by_name
 from gemel_golden.isa import OPERAND_FORMATS, OUTPUT_FORMATS
+from gemel_golden.scaled import fp32_scaled_matmul, scaled_matmul
 from gemel_verif.stimulus import KINDS, operands
 
 __all__ = ["BLOCK_SCALES", "NAMES", "OUTPUTS", "Case", "random_case", "run"]
@@ -111,7 +111,8 @@ def run(gemel: ModuleType, device: Any, case: Case, rng: np.random.Generator) ->
 
     a_scale = _block_scales(rng, case.block_scale, case.a_scaled, case.m, case.k)
     b_scale = _block_scales(rng, case.block_scale, case.b_scaled, case.n, case.k)
-    scale_fmt = by_name(case.block_scale) if a_scale is not None or b_scale is not None else None
+    named = case.block_scale if a_scale is not None or b_scale is not None else None
+    scale_fmt = None if named is None else by_name(named)
     placed = [
         None
         if x is None or scale_fmt is None
@@ -138,8 +139,14 @@ def run(gemel: ModuleType, device: Any, case: Case, rng: np.random.Generator) ->
         saturate=case.saturate,
         out=view,
     )
-    b_turned = None if b_scale is None else b_scale.T
-    sums, _ = block_scaled_sums(a, a_fmt, b, b_fmt, c, a_scale, b_turned, scale_fmt)
+    if scale_fmt is None or case.k == 0:
+        sums, _ = block_matmul(a, a_fmt, b, b_fmt, c)
+    elif scale_fmt.name == "fp32":
+        rows, columns = (_for_each(x, count, case.k) for x, count in ((a_scale, case.m), (b_scale, case.n)))
+        sums, _ = fp32_scaled_matmul(a, a_fmt, b, b_fmt, c, scale_a=rows, scale_b=columns.T)
+    else:
+        b_turned = None if b_scale is None else b_scale.T
+        sums, _ = scaled_matmul(a, a_fmt, b, b_fmt, c, scale_a=a_scale, scale_b=b_turned, scale_fmt=scale_fmt)
     codes, _ = epilogue(
         sums,
         integer,
@@ -167,6 +174,13 @@ def _block_scales(
     if fmt == "fp32":
         return (rng.standard_normal(shape) * np.exp2(rng.integers(-6, 3, shape))).astype(np.float32).view(np.uint32)
     return rng.integers(*((117, 138) if fmt == "e8m0" else (0, 0x7F)), shape).astype(np.uint8)
+
+
+def _for_each(scale: NDArray[Any] | None, rows: int, k: int) -> NDArray[Any]:
+    """FP32 scales (rows, groups), where there may be one for 128 rows, or none."""
+    if scale is None:
+        return np.ones((rows, -(-k // 128)), np.float32).view(np.uint32)
+    return scale if len(scale) == rows else scale.repeat(128, 0)[:rows]
 
 
 def _vector(rng: np.random.Generator, n: int) -> NDArray[np.float32]:

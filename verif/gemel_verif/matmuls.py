@@ -61,7 +61,7 @@ class Builder:
             "k": int(rng.integers(1, 131)),
             "scale_mode": int(rng.integers(0, 3)),
             "saturate": int(rng.random() < 0.7),
-            "block_scale": int(rng.choice([0, 0, 0, 1, 2])),
+            "block_scale": int(rng.choice([0, 0, 0, 1, 2, 3])),
         }
         v |= {n: int(rng.integers(0, 2)) for n in ("a_transposed", "b_transposed", "accumulate", "bias", "activation")}
         if v["a_format"] == v["b_format"] == 6 and rng.random() < 0.5:

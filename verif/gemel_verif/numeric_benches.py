@@ -20,6 +20,9 @@ __all__ = ["CellBench", "DotGrid", "Lanes", "Registered", "as_ports"]
 STRIDES = (8, 16, 32, 64)
 
 
+GROUPED = ("grouped", "group_first", "group_last")
+
+
 class Lanes(wiring.Component):
     """`count` of a component side by side. Each port but `shared` ones is widened to 8, 16, 32 or 64 bits a lane."""
 
@@ -131,7 +134,7 @@ class DotGrid(wiring.Component):
 class CellBench(wiring.Component):
     """One cell behind its two decoders; all inputs but drain and load are registered, in step with the operands."""
 
-    DELAYED = ("valid", "integer", "four", "quarters", "first", "bank", "ig", "jg")
+    DELAYED = (*("valid", "integer", "four", "quarters"), *("first", "bank", "ig", "jg"), *GROUPED)
     DIRECT = (
         "drain_en",
         "drain_bank",

@@ -14,6 +14,7 @@ __all__ = ["EdgeDecoder"]
 
 BF16, FP16, E4M3, INT8, E2M1, INT4 = (FORMATS[name] for name in ("bf16", "fp16", "e4m3", "int8", "e2m1", "int4"))
 NIBBLES = 2 * LANES
+ONE = 0x3F800000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +55,7 @@ class EdgeDecoder(wiring.Component):
     place : In(2), which part of the bytes holds the elements of the narrower operand
     lanes : In(7), number of elements present, 0 to 64
     scaling : In(2), the operand's block scales are these (`BlockScale`), or none
-    scale : In(32), E8M0 scales: in byte `line`, with `four` in bytes 0 and 1; E4M3 scales, with `four`
+    scale : In(32), E8M0 scales: in byte `line`, with `four` in bytes 0 and 1; E4M3 scales, with `four`; or one in FP32
     line : In(1)
     o : Out(DecodedBlock)
     """
@@ -98,6 +99,8 @@ class EdgeDecoder(wiring.Component):
         with m.Elif(is_e2m1):
             m.d.comb += block.bias.eq(EXP_BIAS - E2M1.bias)
         half = self.block.word_select(self.place[0], LANES * 4)
+        with m.If(self.enable):
+            m.d.comb += self.o.factor.eq(Mux(self.scaling == BlockScale.FP32, self.scale, ONE))
         with m.If(self.enable & self.four):
             self._nibbles(m, is_e2m1)
         with m.Elif(self.enable):

@@ -33,6 +33,8 @@ class DecodedBlock(data.Struct):
 
     A block of two 4-bit operands has 64 elements, which `nibbles` finds in `exp` and `even`, and the scales of four
     groups, which `scales` finds in `odd`; `sign` is 0 then, `scale` 127, and `nan` says that a scale is NaN.
+
+    `factor` is the FP32 scale of the group of K to which the block belongs, or 1.
     """
 
     sign: unsigned(LANES)
@@ -43,6 +45,7 @@ class DecodedBlock(data.Struct):
     odd: data.ArrayLayout(unsigned(SIG_ODD), LANES // 2)
     even: data.ArrayLayout(unsigned(SIG_EVEN), LANES // 2)
     scale: unsigned(8)
+    factor: unsigned(32)
 
 
 def nibbles(block: data.View) -> list[Value]:

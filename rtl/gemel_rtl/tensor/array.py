@@ -12,9 +12,7 @@ from gemel_rtl.numeric.layouts import DecodedBlock
 from gemel_rtl.shared import Shared
 from gemel_rtl.tensor.schedule import EdgeStep
 
-__all__ = ["Array"]
-
-EDGE_FIELDS = tuple(name for name, _ in data.Layout.cast(EdgeStep))
+__all__ = ["STEP_FIELDS", "Array"]
 
 DECODE_STAGES = 1
 """Registers between the blocks and the cells."""
@@ -28,6 +26,13 @@ class ArrayStep(data.Struct):
     quarters: 1
     first: 1
     bank: 1
+    grouped: 1
+    group_first: 1
+    group_last: 1
+
+
+STEP_FIELDS = tuple(str(name) for name, _ in data.Layout.cast(ArrayStep))
+EDGE_FIELDS = tuple(str(name) for name, _ in data.Layout.cast(EdgeStep))
 
 
 class Array(wiring.Component):
@@ -35,7 +40,7 @@ class Array(wiring.Component):
 
     Attributes
     ----------
-    latency : cycles from `valid` until the accumulator can be drained
+    latency, group_latency : cycles from `valid` until the accumulator can be drained, as `DotCell` has them
 
     Members
     -------
@@ -50,6 +55,7 @@ class Array(wiring.Component):
     """
 
     latency = DECODE_STAGES + DotCell.latency
+    group_latency = DECODE_STAGES + DotCell.group_latency
 
     def __init__(self, config: ChipConfig):
         self.config = config
@@ -111,11 +117,7 @@ class Array(wiring.Component):
                 m.submodules[f"cell{r}_{c}"] = cell = Shared(component, name="gemel_dot_cell")
                 m.d.comb += [
                     cell.valid.eq(valid & row_mask[r] & col_mask[c]),
-                    cell.integer.eq(step.integer),
-                    cell.four.eq(step.four),
-                    cell.quarters.eq(step.quarters),
-                    cell.first.eq(step.first),
-                    cell.bank.eq(step.bank),
+                    [getattr(cell, field).eq(getattr(step, field)) for field in STEP_FIELDS],
                     cell.ig.eq(ig),
                     cell.jg.eq(jg),
                     Value.cast(cell.a).eq(rows[r]),

@@ -9,7 +9,7 @@ from gemel_golden.isa import BlockScale
 from gemel_rtl.interfaces import Issue, Semaphores, Supervision, l1_read_port, l1_write_port
 from gemel_rtl.numeric.accumulate import DotCell
 from gemel_rtl.shared import Shared
-from gemel_rtl.tensor.array import Array
+from gemel_rtl.tensor.array import STEP_FIELDS, Array
 from gemel_rtl.tensor.dispatch import TARGETS, Dispatch
 from gemel_rtl.tensor.drain import Drain
 from gemel_rtl.tensor.formats import is_wide
@@ -72,7 +72,7 @@ class TensorCore(wiring.Component):
 
         dispatch = Dispatch()
         fetch_a, fetch_b = OperandFetch(config), OperandFetch(config)
-        schedule = Schedule(config, DotCell.distance)
+        schedule = Schedule(config, DotCell.distance, DotCell.group_distance, DotCell.group_latency - DotCell.latency)
         preload = Preload(config)
         array = Array(config)
         drain = Drain(config)
@@ -113,8 +113,10 @@ class TensorCore(wiring.Component):
         ]
 
         # A tile is computed once its last step has gone through the array.
-        computed = Signal(array.latency)
-        m.d.sync += computed.eq(computed << 1 | (schedule.valid & schedule.last))
+        computed = Signal(array.group_latency)
+        ends = schedule.valid & schedule.last
+        begin = Mux(schedule.grouped, ends, ends << (array.group_latency - array.latency))
+        m.d.sync += computed.eq(computed << 1 | begin)
         with m.If(self.sup.abort):
             m.d.sync += computed.eq(0)
         m.d.comb += [
@@ -188,7 +190,7 @@ class TensorCore(wiring.Component):
             scales.read_en.eq(used),
             scales.slot.eq(getattr(schedule, f"scale_slot_{name}")),
             scales.group.eq(group),
-            scales.fp32.eq(schedule.fp32_scales),
+            scales.fp32.eq(schedule.grouped),
             scales.one.eq(getattr(schedule, f"one_scale_{name}")),
             scales.half.eq(schedule.odd_group),
         ]
@@ -205,11 +207,7 @@ class TensorCore(wiring.Component):
                 array.new_a.eq(schedule.read_a),
                 array.ig.eq(schedule.ig),
                 array.jg.eq(schedule.jg),
-                array.step.integer.eq(schedule.integer),
-                array.step.four.eq(schedule.four),
-                array.step.quarters.eq(schedule.quarters),
-                array.step.first.eq(schedule.first),
-                array.step.bank.eq(schedule.bank),
+                [getattr(array.step, field).eq(getattr(schedule, field)) for field in STEP_FIELDS],
                 array.row_mask.eq(schedule.row_mask),
                 array.col_mask.eq(schedule.col_mask),
                 Value.cast(array.a).eq(Value.cast(schedule.a)),

@@ -35,7 +35,10 @@ class Schedule(wiring.Component):
     for the first of a tile, the bank is drained and C loaded; then it runs through. Rows of A are read with the first
     column group of a row group. A square is released as early as what is still to be read of it can't be overwritten.
 
-    Parameters: config, distance (least cycles between two issues to one accumulator).
+    The last block of a group of K under FP32 scales begins `group_distance` cycles after another one, and a tile
+    without such groups `group_delay` cycles after one with them, so that tiles are ready in order.
+
+    Parameters: config, distance, group_distance (least cycles between two issues to one accumulator), group_delay.
 
     Members
     -------
@@ -47,16 +50,17 @@ class Schedule(wiring.Component):
     valid : Out, a step in this cycle, described by the members that follow
     read_a, square_a, square_b : Out, which squares are read (B's in every step)
     ig, jg, bank, first, last, integer : Out, of the step; `last` is the tile's last
-    four, quarters : Out, of the step, as `DotUnit`'s
-    scale_slot_a, scale_slot_b, one_scale_a, one_scale_b, fp32_scales, odd_group : Out, which block scales are read with
-        a square
+    four, quarters, grouped, group_first, group_last : Out, of the step, as `DotCell`'s
+    scale_slot_a, scale_slot_b, one_scale_a, one_scale_b, odd_group : Out, which block scales are read with a square
     row_mask, col_mask : Out, dot rows and columns whose output exists
     a, b : Out(EdgeStep)
     """
 
-    def __init__(self, config: ChipConfig, distance: int):
+    def __init__(self, config: ChipConfig, distance: int, group_distance: int, group_delay: int):
         self.config = config
         self.distance = distance
+        self.group_distance = group_distance
+        self.group_delay = group_delay
         super().__init__(
             {
                 "i": In(stream.Signature(ScheduleDescriptor)),
@@ -78,11 +82,13 @@ class Schedule(wiring.Component):
                 "integer": Out(1),
                 "four": Out(1),
                 "quarters": Out(1),
+                "grouped": Out(1),
+                "group_first": Out(1),
+                "group_last": Out(1),
                 "scale_slot_a": Out(2),
                 "scale_slot_b": Out(2),
                 "one_scale_a": Out(1),
                 "one_scale_b": Out(1),
-                "fp32_scales": Out(1),
                 "odd_group": Out(1),
                 "row_mask": Out(config.rows),
                 "col_mask": Out(config.cols),
@@ -102,7 +108,9 @@ class Schedule(wiring.Component):
         k_left = Signal(17, reset_less=True)
         next_at = Signal(8, reset_less=True)
         tile = Signal(TILE_BITS)
-        gap = Signal(range(self.distance + 1))
+        gap, group_gap = Signal(range(self.distance + 1)), Signal(range(self.group_distance + 1))
+        delay = Signal(range(self.group_delay + 1))
+        later_group = Signal()
         square_a, square_b = Signal(2), Signal(2)
 
         last_ig, last_jg = Signal.like(ig), Signal.like(jg)
@@ -140,10 +148,13 @@ class Schedule(wiring.Component):
         squares_a, squares_b, banks = Signal(2), Signal(2), Signal(2, init=2)
         ahead = Signal(TILE_BITS)
         tile_ready, block_ready, step = Signal(), Signal(), Signal()
+        closes, apart = Signal(), Signal()
         m.d.comb += [
+            closes.eq(self.grouped & self.group_last),
             ahead.eq(self.c_tile - tile),
-            tile_ready.eq(banks.any() & (~d.accumulate | ((ahead != 0) & ~ahead[-1]))),
-            block_ready.eq(squares_a.any() & squares_b.any() & Mux(fresh, tile_ready, gap == 0)),
+            tile_ready.eq(banks.any() & (~d.accumulate | ((ahead != 0) & ~ahead[-1])) & (self.grouped | (delay == 0))),
+            apart.eq((gap == 0) & ~(closes & group_gap.any())),
+            block_ready.eq(squares_a.any() & squares_b.any() & Mux(fresh, tile_ready, apart)),
             step.eq(self.i.valid & (~first_step | block_ready)),
             self.i.ready.eq(step & last_step & last_block),
         ]
@@ -157,18 +168,27 @@ class Schedule(wiring.Component):
         ]
         with m.If(gap != 0):
             m.d.sync += gap.eq(gap - 1)
+        with m.If(group_gap != 0):
+            m.d.sync += group_gap.eq(group_gap - 1)
+        with m.If(delay != 0):
+            m.d.sync += delay.eq(delay - 1)
         with m.If(step):
             m.d.sync += jg.eq(jg + 1)
             with m.If(last_of_row):
                 m.d.sync += [jg.eq(0), ig.eq(ig + 1)]
             with m.If(first_step):
                 m.d.sync += gap.eq(self.distance - 1)
+                with m.If(closes):
+                    m.d.sync += group_gap.eq(self.group_distance - 1)
+            with m.If(self.grouped & self.last):
+                m.d.sync += delay.eq(self.group_delay)
         with m.If(block_end):
             m.d.sync += [
                 ig.eq(0),
                 fresh.eq(last_block),
                 k_left.eq(left - block),
                 next_at.eq(end),
+                later_group.eq(~last_block & (later_group | closes)),
                 square_a.eq(square_a + used_a),
                 square_b.eq(square_b + used_b),
             ]
@@ -223,14 +243,16 @@ class Schedule(wiring.Component):
             self.scale_slot_b.eq(square_b),
             self.one_scale_a.eq(d.a_scaled == Scaled.TILE),
             self.one_scale_b.eq(d.b_scaled == Scaled.TILE),
-            self.fp32_scales.eq(d.block_scale == BlockScale.FP32),
+            self.grouped.eq(d.block_scale == BlockScale.FP32),
+            self.group_first.eq(at[:7] == 0),
+            self.group_last.eq(last_block | (end[:7] == 0)),
             self.odd_group.eq(at[7]),
             self.four.eq(four),
             self.quarters.eq(d.block_scale == BlockScale.NVFP4),
             self.ig.eq(ig),
             self.jg.eq(jg),
             self.bank.eq(tile[0]),
-            self.first.eq(fresh & ~d.accumulate),
+            self.first.eq(Mux(self.grouped, ~later_group, fresh) & ~d.accumulate),
             self.last.eq(last_step & last_block),
             self.integer.eq(is_integer(d.a_format) & is_integer(d.b_format)),
             self.row_mask.eq(_mask(ig, d.m, config.rows)),

@@ -11,19 +11,25 @@ from numpy.typing import NDArray
 
 from gemel.driver.device import Device
 from gemel.dtypes import dtype
+from gemel.kernels.block_scales import GROUPS, operand_scales, scale_mode
 from gemel.kernels.matmul import matmul, matmul_reference
-from gemel.kernels.matmul_l1 import load, multiply, place, store
+from gemel.kernels.matmul_l1 import load, load_scales, multiply, place, store, tile_rows
 from gemel.kernels.schedule import Schedule
 from gemel.kernels.tiling import Operand
-from gemel.tensors import Tensor, empty
-from gemel_golden.config import ChipConfig
+from gemel.tensors import Tensor, empty, tensor
+from gemel_golden.config import CHUNK, WORD, ChipConfig
 from gemel_golden.formats import Format
+from gemel_golden.isa import BlockScale
 from gemel_golden.rounding import encode
+from gemel_golden.scaled import FP32_GROUP
 
-__all__ = ["LAYOUTS", "MatmulFigures", "Product", "from_l1", "from_memory"]
+__all__ = ["LAYOUTS", "SCALES", "MatmulFigures", "Product", "from_l1", "from_memory"]
 
 LAYOUTS = ("nt", "nn", "tn", "tt")
 """BLAS's letters for A and B. n: memory has A as M x K, B as K x N, row by row; t: the transposed matrix."""
+
+SCALES = {"none": None, "mx": "e8m0", "nvfp4": "e4m3", "fp32": "fp32"}
+"""Block scales by name, and their format. "fp32": 1 x 128 of A, 128 x 128 of B."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +43,7 @@ class Product:
     b_dtype: Format
     out_dtype: Format
     layout: str = "nt"
+    scales: str = "none"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -45,6 +52,11 @@ class Product:
                 raise ValueError(f"a benchmark's {name} is at least 1, not {getattr(self, name)}")
         if self.layout not in LAYOUTS:
             raise ValueError(f"no layout {self.layout!r}; there are {', '.join(LAYOUTS)}")
+        if self.scales not in SCALES:
+            raise ValueError(f"no block scales {self.scales!r}; there are {', '.join(SCALES)}")
+
+        if (self.dtype.bits == 4 and self.layout[0] == "t") or (self.b_dtype.bits == 4 and self.layout[1] == "n"):
+            raise ValueError(f"4-bit operands lie along K in memory: A is n and B is t, not {self.layout}")
 
     @property
     def macs(self) -> int:
@@ -58,12 +70,23 @@ class Product:
 
     def peak(self, config: ChipConfig) -> int:
         """Multiply-accumulates that the chip does in a cycle in these formats."""
-        return config.macs_16bit if max(self.dtype.bits, self.b_dtype.bits) > 8 else config.macs_8bit
+        return config.macs_8bit * 8 // max(self.dtype.bits, self.b_dtype.bits)
 
     def operands(self) -> tuple[NDArray[Any], NDArray[Any]]:
         """Codes of A (m, k) and B (k, n), normally distributed."""
         rng = np.random.default_rng(self.seed)
         return random_codes(rng, (self.m, self.k), self.dtype), random_codes(rng, (self.k, self.n), self.b_dtype)
+
+    def block_scales(self, device: Device) -> tuple[Tensor | None, Tensor | None]:
+        """Random block scales on the device, as `matmul` takes them."""
+        name = SCALES[self.scales]
+        if name is None:
+            return None, None
+        rng, fmt = np.random.default_rng(self.seed + 1), dtype(name)
+        groups = -(-self.k // GROUPS[name])
+        across = self.m, -(-self.n // FP32_GROUP) if name == "fp32" else self.n
+        a, b = (tensor(device, np.exp2(rng.integers(-4, 5, (groups, rows))), fmt) for rows in across)
+        return a.T, b
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,10 +135,11 @@ def from_memory(device: Device, product: Product, *, bandwidth: float = 64) -> M
     a_codes, b_codes = product.operands()
     a = _tensor(device, a_codes, product.dtype, product.layout[0] == "t")
     b = _tensor(device, b_codes, product.b_dtype, product.layout[1] == "t")
-    d = matmul(a, b, out_dtype=product.out_dtype)
+    scales = product.block_scales(device)
+    d = matmul(a, b, out_dtype=product.out_dtype, a_scale=scales[0], b_scale=scales[1])
     result = device.last
     assert result is not None
-    exact = np.array_equal(d.codes(), _expected(product, a_codes, b_codes))
+    exact = np.array_equal(d.codes(), _expected(product, a_codes, b_codes, scales))
     return figures(device.config, product, result.total_cycles, result.seconds, exact, bandwidth)
 
 
@@ -132,35 +156,96 @@ def from_l1(device: Device, product: Product) -> MatmulFigures:
 
     Cycles are those of the second launch, from its first fetched instruction to its last byte in L1.
     """
-    a_codes, b_codes = product.operands()
-    fmt, b_fmt, out = product.dtype, product.b_dtype, product.out_dtype
-    a_stored = np.ascontiguousarray(a_codes.T if product.layout[0] == "t" else a_codes)
-    b_stored = np.ascontiguousarray(b_codes.T if product.layout[1] == "t" else b_codes)
+    config, out = device.config, product.out_dtype
+    codes = product.operands()
+    scales = product.block_scales(device)
+    mode = scale_mode(product.dtype, product.b_dtype, *scales)
+    sides = [
+        _L1Side.of(device, side, x, letter, scale, mode)
+        for side, x, letter, scale in zip(
+            "ab",
+            ((codes[0], product.dtype), (codes[1].T, product.b_dtype)),
+            (product.layout[0], "t" if product.layout[1] == "n" else "n"),
+            (scales[0], None if scales[1] is None else scales[1].T),
+            strict=True,
+        )
+    ]
     d_row_bytes = -(-product.n * out.bits // 8)
-    shapes = [(len(x), x.shape[1] * x.itemsize) for x in (a_stored, b_stored)]
-    a, b, d = place(device.config, *shapes, (product.m, d_row_bytes))
-    a_shape = Operand(fmt=fmt, rows=product.m, k=product.k, transposed=product.layout[0] == "t")
-    b_shape = Operand(fmt=b_fmt, rows=product.n, k=product.k, transposed=product.layout[1] == "n")
+    strips = [(2 * side.scale_words(config), CHUNK) for side in sides]
+    *operands, d, a_scales, b_scales = place(config, *(s.l1_shape for s in sides), (product.m, d_row_bytes), *strips)
 
     loads, products, stores = Schedule(), Schedule(), Schedule()
-    load(loads, a, 1)
-    load(loads, b, 2)
-    multiply(products, device.config, (a_shape, a, 0, 0), (b_shape, b, 0, 0), (out, d))
+    for register, (side, matrix, strip) in enumerate(zip(sides, operands, (a_scales, b_scales), strict=True), 1):
+        load(loads, matrix, register)
+        load_scales(loads, config, side.operand, side.name, strip.address, register + 2)
+    a, b = ((side.operand, matrix, 0, 0) for side, matrix in zip(sides, operands, strict=True))
+    multiply(products, config, a, b, (out, d), scales=(a_scales.address, b_scales.address))
     store(stores, d, 1)
 
-    device.run(loads.encode(), [device.upload(a_stored), device.upload(b_stored)])
+    stored = [side.stored.address for side in sides]
+    device.run(loads.encode(), stored + [0 if x is None else x.address for x in scales])
     begun = time.monotonic()
     result = device.run(products.encode())
     seconds = time.monotonic() - begun
-    buffer = device.alloc(product.m * d_row_bytes)
-    device.run(stores.encode(), [buffer])
-    found = Tensor(device, buffer, buffer.address, (product.m, product.n), (d_row_bytes, max(1, out.bits // 8)), out)
-    exact = np.array_equal(found.codes(), _expected(product, a_codes, b_codes))
-    return figures(device.config, product, result.cycles, seconds, exact)
+    found = empty(device, (product.m, product.n), out)
+    device.run(stores.encode(), [found.address])
+    exact = np.array_equal(found.codes(), _expected(product, *codes, scales))
+    return figures(config, product, result.cycles, seconds, exact)
 
 
-def _expected(product: Product, a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
-    return matmul_reference(a, product.dtype, b, product.b_dtype, product.out_dtype)[0]
+@dataclass(frozen=True, kw_only=True)
+class _L1Side:
+    """An operand in memory, and its shape for the tensor core."""
+
+    name: str
+    stored: Tensor
+    operand: Operand
+
+    @classmethod
+    def of(
+        cls,
+        device: Device,
+        name: str,
+        codes: tuple[NDArray[Any], Format],
+        letter: str,
+        scale: Tensor | None,
+        mode: BlockScale,
+    ) -> _L1Side:
+        """Codes (rows, k) with their format, in memory as they are ("n") or transposed ("t")."""
+        (rows, k), transposed = codes[0].shape, letter == "t"
+        stored = empty(device, (k, rows) if transposed else (rows, k), codes[1])
+        stored.write_codes(np.ascontiguousarray(codes[0].T if transposed else codes[0]))
+        scales = operand_scales(f"{name}_scale", scale, rows, k, name, mode)
+        operand = Operand(fmt=codes[1], rows=rows, k=k, transposed=transposed, scales=scales)
+        return cls(name=name, stored=stored, operand=operand)
+
+    @property
+    def l1_shape(self) -> tuple[int, int]:
+        """Rows and bytes of each, as `place` takes them."""
+        return self.stored.shape[0], self.operand.row_bytes(self.stored.shape[1])
+
+    def scale_words(self, config: ChipConfig) -> int:
+        """L1 words of its block scales."""
+        scales = self.operand.scales
+        tiles = len(tile_rows(config, self.operand, self.name))
+        return 0 if scales is None else tiles * scales.l1_bytes(self.operand.k) // WORD
+
+
+def _expected(
+    product: Product, a: NDArray[Any], b: NDArray[Any], scales: tuple[Tensor | None, Tensor | None]
+) -> NDArray[Any]:
+    name = SCALES[product.scales]
+    a_scale, b_scale = (None if x is None else x.codes() for x in scales)
+    return matmul_reference(
+        a,
+        product.dtype,
+        b,
+        product.b_dtype,
+        product.out_dtype,
+        a_scale=a_scale,
+        b_scale=b_scale,
+        scale_fmt=None if name is None else dtype(name),
+    )[0]
 
 
 def product_of(
@@ -172,6 +257,7 @@ def product_of(
     b_name: str | None = None,
     out: str = "bf16",
     layout: str = "nt",
+    scales: str = "none",
     seed: int = 0,
 ) -> Product:
     """A product by the names of its formats."""
@@ -184,5 +270,6 @@ def product_of(
         b_dtype=dtype(b_name) if b_name else fmt,
         out_dtype=dtype(out),
         layout=layout,
+        scales=scales,
         seed=seed,
     )

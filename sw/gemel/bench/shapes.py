@@ -17,7 +17,7 @@ from gemel.kernels.matmul_l1 import Matrix, load, multiply, place, store
 from gemel.kernels.schedule import Region, Schedule
 from gemel.kernels.tiling import Operand
 from gemel_golden.config import CHUNK
-from gemel_golden.formats import Format
+from gemel_golden.formats import Format, pack4
 
 __all__ = ["LARGEST", "Shape", "random_shapes", "run_shapes"]
 
@@ -85,7 +85,7 @@ def run_shapes(
     loads, program = Schedule(), Schedule()
     load(loads, a_pool, 1)
     load(loads, b_pool, 2)
-    device.run(loads.encode(), [device.upload(pool) for pool in pools])
+    device.run(loads.encode(), [device.upload(pack4(pool) if fmt.bits == 4 else pool) for pool in pools])
 
     regions = [Region(result.address, result.size) for result in results]
     offsets = []
@@ -112,7 +112,7 @@ def run_shapes(
         if wrong is None and not np.array_equal(found, expected):
             wrong = f"{shape.m} x {shape.n} x {shape.k}"
     macs = sum(shape.m * shape.n * shape.k for shape in shapes)
-    peak = device.config.macs_16bit if fmt.bits > 8 else device.config.macs_8bit
+    peak = device.config.macs_8bit * 8 // fmt.bits
     return {
         "count": count,
         "cycles": result.cycles or None,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Measure a chip, its simulator or the golden arithmetic.")
 
 Side = Annotated[int, typer.Option(min=1)]
-Dtype = Annotated[str, typer.Option("--dtype", help="format of A and B: bf16, fp16, e4m3, e5m2 or int8")]
+Dtype = Annotated[str, typer.Option("--dtype", help="format of A and B: bf16, fp16, e4m3, e5m2, int8, e2m1 or int4")]
 OutDtype = Annotated[str, typer.Option("--out-dtype", help="format of D")]
 Latency = Annotated[int, typer.Option("--latency", help="cycles from an address to its first beat")]
 Bandwidth = Annotated[float, typer.Option("--bandwidth", help="bytes a cycle, each way")]
@@ -33,6 +33,7 @@ def matmul(
     out_dtype: OutDtype = "bf16",
     operands: Annotated[str, typer.Option("--operands", help="where A, B and D are: l1 or memory")] = "memory",
     layout: Annotated[str, typer.Option("--layout", help="nt, nn, tn or tt: n as is, t transposed in memory")] = "nt",
+    scales: Annotated[str, typer.Option("--scales", help="block scales: none, mx, nvfp4 or fp32")] = "none",
     latency: Latency = 100,
     bandwidth: Bandwidth = 64,
     backend: Backend = "rtl",
@@ -44,11 +45,12 @@ def matmul(
 
     if operands not in ("l1", "memory"):
         raise ValueError(f"operands are in l1 or in memory, not in {operands!r}")
-    product = product_of(m, n, k, dtype, b_name=b_dtype, out=out_dtype, layout=layout, seed=seed)
+    product = product_of(m, n, k, dtype, b_name=b_dtype, out=out_dtype, layout=layout, scales=scales, seed=seed)
     with _open(chip, backend, latency, bandwidth) as device:
         figures = from_l1(device, product) if operands == "l1" else from_memory(device, product, bandwidth=bandwidth)
     place = "in L1" if operands == "l1" else f"from memory ({latency} cycles, {bandwidth:g} B/cycle)"
-    _finish(f"{dtype} {m} x {n} x {k} {place} on {chip} ({backend})", figures.as_dict(), json)
+    scaled = "" if scales == "none" else f" under {scales} scales"
+    _finish(f"{dtype} {m} x {n} x {k}{scaled} {place} on {chip} ({backend})", figures.as_dict(), json)
 
 
 @app.command()

@@ -15,7 +15,7 @@ from gemel_golden.formats import Format
 from gemel_golden.isa import BlockScale, Scaled
 from gemel_golden.scaled import FP32_GROUP, SCALE_GROUP, fp32_scaled_matmul, scaled_matmul
 
-__all__ = ["OperandScales", "block_scaled_sums", "operand_scales", "scale_mode"]
+__all__ = ["GROUPS", "OperandScales", "block_scaled_sums", "operand_scales", "scale_mode"]
 
 MODES = {"e8m0": BlockScale.MX, "e4m3": BlockScale.NVFP4, "fp32": BlockScale.FP32}
 GROUPS = SCALE_GROUP | {"fp32": FP32_GROUP}

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gemel.kernels.schedule import Region, Schedule
-from gemel.kernels.tiling import Operand, split_even, split_starts
+from gemel.kernels.tiling import Operand, split_even, split_starts, split_windows
 from gemel_golden.config import CHUNK, DRAIN_LANES, WORD, ChipConfig
 from gemel_golden.formats import Format
-from gemel_golden.isa import Layout, Opcode
+from gemel_golden.isa import Layout, Opcode, Scaled
 
-__all__ = ["Matrix", "load", "multiply", "place", "store"]
+__all__ = ["Matrix", "load", "load_scales", "multiply", "place", "store", "tile_rows"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +90,32 @@ def _rows(l1: int, pitch: int, rows: int, row_bytes: int, stride: int) -> dict[s
     }
 
 
+def tile_rows(config: ChipConfig, operand: Operand, side: str) -> list[tuple[int, int]]:
+    """The (start, size) pieces of the rows of A ("a") or B ("b").
+
+    They begin at multiples of the array's rows and of 16 columns, so that few of its cycles are lost at the edges.
+    """
+    if side == "a":
+        return split_windows(split_even, operand, config.tile, operand.row_granule(max(config.rows, 2)))
+    return split_windows(split_starts, operand, config.tile, operand.row_granule(DRAIN_LANES))
+
+
+def load_scales(
+    schedule: Schedule, config: ChipConfig, operand: Operand, side: str, address: int, register: int
+) -> None:
+    """LOAD an operand's block scales from the address in `register` to L1, one strip behind the other for each tile."""
+    scales = operand.scales
+    if scales is None:
+        return
+    for number, (start, rows) in enumerate(tile_rows(config, operand, side)):
+        row_bytes = scales.size * (rows if scales.scaled == Scaled.ROWS else 1)
+        values = _rows(0, scales.line_chunks, -(-operand.k // scales.group), row_bytes, scales.stride)
+        values |= {"layout": Layout.LINEAR, "l1": address + number * scales.l1_bytes(operand.k)}
+        values |= {"mem_reg": register, "mem": scales.offset(start, 0)}
+        values |= {"valid1": values["count1"], "valid_bytes": row_bytes}
+        schedule.emit(Opcode.LOAD, values)
+
+
 def multiply(
     schedule: Schedule,
     config: ChipConfig,
@@ -97,18 +123,19 @@ def multiply(
     b: tuple[Operand, Matrix, int, int],
     d: tuple[Format, Matrix],
     *,
+    scales: tuple[int, int] = (0, 0),
     writes: Iterable[Region] = (),
 ) -> None:
     """MATMULs of D = A @ B over the whole of K: each operand with the matrix that holds it, and its first row and byte.
 
-    Tiles begin at multiples of the array's rows and of 16 columns, so that few of its cycles are lost at the edges.
+    scales: L1 addresses of the operands' block scales, as `load_scales` lays them.
     """
     (a_shape, a_matrix, *a_start), (b_shape, b_matrix, *b_start) = a, b
     out, d_matrix = d
     writes = list(writes)
-    columns = split_starts(b_shape.rows, config.tile, b_shape.row_granule(DRAIN_LANES))
-    for m0, m in split_even(a_shape.rows, config.tile, a_shape.row_granule(max(config.rows, 2))):
-        for n0, n in columns:
+    columns = tile_rows(config, b_shape, "b")
+    for i, (m0, m) in enumerate(tile_rows(config, a_shape, "a")):
+        for j, (n0, n) in enumerate(columns):
             values = {
                 "a_format": a_shape.fmt.code,
                 "b_format": b_shape.fmt.code,
@@ -126,6 +153,11 @@ def multiply(
                 "k": a_shape.k,
                 "saturate": out.saturates,
             }
+            for name, shape, first, number in (("a", a_shape, scales[0], i), ("b", b_shape, scales[1], j)):
+                if shape.scales is not None:
+                    at = first + number * shape.scales.l1_bytes(shape.k)
+                    values |= {"block_scale": shape.scales.mode, f"{name}_scaled": shape.scales.scaled}
+                    values[f"{name}_scales"] = at // WORD - values[name] // WORD
             schedule.emit(Opcode.MATMUL, values, writes=writes)
 
 
