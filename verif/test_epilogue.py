@@ -17,8 +17,10 @@ from gemel_verif.streams import through
 RESULTS = tuple(name for name, fmt in FORMATS.items() if fmt.kind != "scale")
 LANES = 4
 SHARED = ("valid", "o_valid", "advance")
+OPERANDS = ("acc", "scale", "bias", "random")
 OUTPUTS = ("o", "saturated", "invalid", "overflow")
 COMBINATIONS = tuple(product((False, True), repeat=4))
+STOCHASTIC = tuple(fmt.name for fmt in FORMATS.values() if fmt.stochastic_bits)
 
 
 def _accumulators(rng: np.random.Generator, fmt: str, count: int) -> NDArray[np.uint32]:
@@ -39,8 +41,10 @@ def _accumulators(rng: np.random.Generator, fmt: str, count: int) -> NDArray[np.
     return np.where(is_nan(acc), np.uint32(NAN), acc)
 
 
-def _check(rng: np.random.Generator, fmt: str, count: int, stalls: tuple[int, ...] = ()) -> None:
-    columns: dict[str, list[NDArray[np.uint32]]] = {name: [] for name in ("acc", "scale", "bias", *OUTPUTS)}
+def _check(
+    rng: np.random.Generator, fmt: str, count: int, stalls: tuple[int, ...] = (), *, stochastic: bool = False
+) -> None:
+    columns: dict[str, list[NDArray[np.uint32]]] = {name: [] for name in (*OPERANDS, *OUTPUTS)}
     control: dict[str, list[NDArray[np.uint8]]] = {}
     for integer, scaled, biased, relu in COMBINATIONS:
         acc = int32_values(rng, count) if integer else _accumulators(rng, fmt, count)
@@ -48,10 +52,18 @@ def _check(rng: np.random.Generator, fmt: str, count: int, stalls: tuple[int, ..
         scale = np.where(rng.random(count) < 0.9, mild, fp32_values(rng, count))
         bias = np.where(rng.random(count) < 0.9, acc ^ np.uint32(1 << 31) ^ (mild >> 7), fp32_values(rng, count))
         saturate = rng.random(count) < 0.5
-        fields = {"integer": integer, "scale_en": scaled, "bias_en": biased, "relu": relu, "fmt": FORMATS[fmt].code}
+        random = rng.integers(0, 1 << FORMATS[fmt].stochastic_bits, count, dtype=np.uint32)
+        fields = {
+            "stochastic": stochastic,
+            "integer": integer,
+            "scale_en": scaled,
+            "bias_en": biased,
+            "relu": relu,
+            "fmt": FORMATS[fmt].code,
+        }
         for name, value in (*fields.items(), ("saturate", saturate)):
             control.setdefault(name, []).append(np.full(count, value, np.uint8))
-        for name, values in (("acc", acc), ("scale", scale), ("bias", bias)):
+        for name, values in zip(OPERANDS, (acc, scale, bias, random), strict=True):
             columns[name].append(values)
         results = np.zeros((count, len(OUTPUTS)), np.uint32)
         for i in range(count):
@@ -62,12 +74,13 @@ def _check(rng: np.random.Generator, fmt: str, count: int, stalls: tuple[int, ..
                 scale=scale[i : i + 1] if scaled else None,
                 bias=bias[i : i + 1] if biased else None,
                 relu=relu,
+                random=random[i : i + 1] if stochastic else None,
                 saturate=bool(saturate[i]),
             )
             results[i] = int(code[0]) & 0xFFFF_FFFF, flags.saturated, flags.invalid, flags.overflow
         for name, values in zip(OUTPUTS, results.T, strict=True):
             columns[name].append(values)
-    operands = {name: np.concatenate(columns[name]) for name in ("acc", "scale", "bias")}
+    operands = {name: np.concatenate(columns[name]) for name in OPERANDS}
     order = rng.permutation(len(operands["acc"]))
     everything = {**operands, **{name: np.concatenate(values) for name, values in control.items()}}
     everything = {name: values[order] for name, values in everything.items()}
@@ -80,6 +93,11 @@ def _check(rng: np.random.Generator, fmt: str, count: int, stalls: tuple[int, ..
 @pytest.mark.parametrize("fmt", RESULTS)
 def test_epilogue(rng: np.random.Generator, fmt: str) -> None:
     _check(rng, fmt, 400)
+
+
+@pytest.mark.parametrize("fmt", STOCHASTIC)
+def test_stochastic_rounding(rng: np.random.Generator, fmt: str) -> None:
+    _check(rng, fmt, 100, stochastic=True)
 
 
 def test_epilogue_with_stalls(rng: np.random.Generator) -> None:

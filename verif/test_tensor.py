@@ -10,11 +10,13 @@ from numpy.testing import assert_array_equal
 from gemel_golden.config import ChipConfig, config
 from gemel_golden.faults import Fault
 from gemel_golden.flags import Flags
+from gemel_golden.formats import FORMATS
 from gemel_golden.isa import INSTRUCTIONS, OPERAND_FORMATS, OUTPUT_FORMATS, Opcode
 from gemel_rtl.numeric.accumulate import DotCell
 from gemel_rtl.tensor import TensorCore
 from gemel_rtl.tensor.array import Array
 from gemel_rtl.tensor.drain import Drain
+from gemel_rtl.tensor.randoms import Randoms
 from gemel_verif.matmuls import Builder, expected
 from gemel_verif.runner import simulate
 
@@ -22,6 +24,7 @@ pytestmark = pytest.mark.xdist_group("tensor")
 
 NANO = config("nano").override(l1_bytes=1 << 18)
 E4M3, BF16, INT8, E2M1, INT4 = 4, 2, 6, 8, 9
+PLAIN = {"block_scale": 0, "rounding": 0}
 
 
 def run(
@@ -91,6 +94,21 @@ def test_block_scales(rng: np.random.Generator, stall: float) -> None:
                 builder, instructions = Builder(rng, NANO), []
             assert builder.free > room or not instructions
     check(builder, instructions, stall)
+
+
+def test_stochastic_rounding(rng: np.random.Generator) -> None:
+    """Every format that has it, wherever the first element lies in a block of random words, and what it takes."""
+    builder = Builder(rng, NANO)
+    names = {"rounding": 1, "block_scale": 0, "a_format": E4M3, "b_format": E4M3, "k": 40}
+    formats = [fmt.code for fmt in FORMATS.values() if fmt.stochastic_bits]
+    sizes = [(int(rng.integers(1, 9)), int(rng.integers(1, 33))) for _ in formats]
+    instructions = [
+        builder.instruction(**names, d_format=fmt, m=m, n=n) for fmt, (m, n) in zip(formats, sizes, strict=True)
+    ]
+    plain = builder.instruction(**(names | {"rounding": 0}), d_format=BF16, m=5, n=32)
+    check(builder, [*instructions, plain, instructions[0]], 0.2)
+    outputs = run(builder, [builder.instruction(**names, d_format=BF16, m=32, n=32)])
+    assert outputs["stops"][0] - outputs["busy"][-1] == Array.latency + 64 * Randoms.latency + Drain.latency + 1
 
 
 def test_short_squares_follow_full_ones(rng: np.random.Generator) -> None:
@@ -178,7 +196,7 @@ def test_blocks_follow_without_bubbles(
     k = blocks * (16 if BF16 in (a, b) else 32)
     instructions = [
         builder.instruction(
-            m=m, n=n, k=k, a_format=a, b_format=b, a_transposed=at, b_transposed=bt, accumulate=0, block_scale=0
+            m=m, n=n, k=k, a_format=a, b_format=b, a_transposed=at, b_transposed=bt, accumulate=0, **PLAIN
         )
         for _ in range(3)
     ]
@@ -192,7 +210,7 @@ def test_blocks_follow_without_bubbles(
 def test_latency(rng: np.random.Generator) -> None:
     """From an instruction's start to its first block, and from its last block to its stop."""
     builder = Builder(rng, NANO)
-    plain = {"a_format": E4M3, "b_format": E4M3, "accumulate": 0, "block_scale": 0}
+    plain = {"a_format": E4M3, "b_format": E4M3, "accumulate": 0, "block_scale": 0, "rounding": 0}
     outputs = run(builder, [builder.instruction(m=32, n=32, k=32, **plain)])
     words, read = 16, 2
     assert outputs["busy"][0] - outputs["starts"][0] == 1 + words + read + 1
@@ -220,7 +238,7 @@ def test_results_pass_through_semaphores(rng: np.random.Generator) -> None:
 TOP = NANO.l1_bytes
 SCALED = {"block_scale": 1, "a_scaled": 1, "b_scaled": 1}
 OPERANDS = {"m": 7, "n": 20, "k": 70, "a_format": E4M3, "b_format": BF16}
-USED = OPERANDS | {"block_scale": 0, "d_format": 0, "accumulate": 1, "scale_mode": 2, "bias": 1}
+USED = OPERANDS | PLAIN | {"d_format": 0, "accumulate": 1, "scale_mode": 2, "bias": 1}
 FAULTS: list[dict[str, int]] = [
     {"a": 16},
     {"b": 4},
@@ -241,6 +259,9 @@ FAULTS: list[dict[str, int]] = [
     {"scale_at": TOP - 64},
     {"bias_at": TOP - 64, "scale_at": TOP},
     {"bias_at": (1 << 64) - 64},
+    {"bias_at": TOP - 128, "rounding": 1, "d_format": BF16},
+    {"bias_at": 16, "bias": 0, "rounding": 1, "d_format": BF16},
+    {"bias_at": TOP - 128, "rounding": 1, "bias": 0, "d_format": BF16, "d": 0},
     {"d": TOP - 64 * 6, "d_pitch": 2},
     {"d": TOP - 64 * 4 + 16, "d_format": 4, "d_pitch": 2},
     {"d": TOP - 96, "d_pitch": 65535, "a": 1 << 20},
@@ -268,7 +289,7 @@ def test_faults(rng: np.random.Generator) -> None:
         assert result["fault"] == (fault.code, fault.pc, fault.address), wrong
 
 
-CHOSEN = ("block_scale", "a_scaled", "b_scaled", "a_format", "b_format", "d_format", "k")
+CHOSEN = ("rounding", "block_scale", "a_scaled", "b_scaled", "a_format", "b_format", "d_format", "k")
 
 
 def _faulty(builder: Builder, wrong: dict[str, int]) -> bytes:

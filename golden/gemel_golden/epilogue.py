@@ -19,12 +19,14 @@ def epilogue(
     scale: ArrayLike | None = None,
     bias: ArrayLike | None = None,
     relu: bool = False,
+    random: ArrayLike | None = None,
     saturate: bool | None = None,
 ) -> tuple[NDArray[Any], Flags]:
     """Drain accumulators (M, N) to a format; returns (codes (M, N), flags).
 
     acc_bits: FP32 bits, or INT32 (signed or its bits) where acc_is_int; an integer is first rounded to FP32. Then, in
     this order and each an FP32 operation: * scale, + bias, ReLU, conversion by `rounding.from_fp32` (and its saturate).
+    random: the random bits (M, N) of stochastic rounding to a format that has it; None rounds to nearest even.
     scale, bias: FP32 bits or float32 values, one per column (N,) or one for all. Without scale, bias and ReLU an INT32
     accumulator leaves as INT32, and an FP32 one as FP32, with its bits untouched.
 
@@ -47,7 +49,8 @@ def epilogue(
         x = result
     if relu:
         x = fp32.relu(x)
-    codes, converted = from_fp32(x, out_fmt, saturate=saturate)
+    mode = "nearest" if random is None else "stochastic"
+    codes, converted = from_fp32(x, out_fmt, mode=mode, random=random, saturate=saturate)
     return codes, flags | converted
 
 

@@ -55,6 +55,13 @@ class ScaleMode(IntEnum):
     COLUMN = 2
 
 
+class Rounding(IntEnum):
+    """How MATMUL's drain rounds to a narrow floating-point format."""
+
+    NEAREST = 0
+    STOCHASTIC = 1
+
+
 class BlockScale(IntEnum):
     """Scales of MATMUL's operands along K: their format and how many elements share one."""
 
@@ -394,6 +401,12 @@ INSTRUCTIONS: dict[Opcode, Instruction] = {
                     doc="0 none, 1 MX: E8M0 per 32 of K, 2 NVFP4: E4M3 per 16, 3 FP32 per 128",
                 ),
                 Field(
+                    name="rounding",
+                    lsb=31,
+                    width=1,
+                    doc="0 nearest even, 1 stochastic where D's format has it, by the key at `bias_at` + 128",
+                ),
+                Field(
                     name="b_scaled",
                     lsb=126,
                     width=2,
@@ -457,7 +470,9 @@ INSTRUCTIONS: dict[Opcode, Instruction] = {
                 "Block scales are `gemel_golden.scaled`'s. They lie in lines of 32, one line for a group of K and one "
                 "scale for a row of the tile, line after line: 32 bytes each, or 128 of FP32; with one FP32 scale for "
                 "the tile a line is 32 bytes that begin with it. NVFP4 belongs to two 4-bit operands, block scales "
-                "to a product that isn't of two integers: `block_scale` has no effect elsewhere."
+                "to a product that isn't of two integers: `block_scale` has no effect elsewhere. The key of stochastic "
+                "rounding is 24 bytes in the word 128 bytes behind `bias_at`: seed (8), element index of D[0, 0] (8), "
+                "tensor number (4), indices between rows (4); `gemel_golden.philox.rounding_bits` says what they give."
             ),
         ),
         Instruction(

@@ -1,9 +1,9 @@
 """What MATMUL does: one macro tile of a matrix product, read from L1 and drained to L1.
 
 `values` are an instruction's decoded fields, with resolved addresses in `a`, `b`, `c`, `d`, `scale_at` and `bias_at`.
-Faults come in this order: addresses that aren't aligned, then what lies beyond L1 in A, B, C, the scales, the biases
-(nothing has been written then) and D, each with the byte address of the first such word, in the order of access. An
-operand is read square by square, each followed by its block scales.
+Faults come in this order: addresses that aren't aligned, then what lies beyond L1 in A, B, C, the scales, the biases,
+the key of stochastic rounding (nothing has been written then) and D, each with the byte address of the first such word,
+in the order of access. An operand is read square by square, each followed by its block scales.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,8 +18,9 @@ from gemel_golden.epilogue import epilogue
 from gemel_golden.faults import Fault
 from gemel_golden.flags import Flags
 from gemel_golden.formats import Format, by_code, pack4, unpack4
-from gemel_golden.isa import Activation, BlockScale, FaultCode, Layout, Scaled, ScaleMode, Unit
+from gemel_golden.isa import Activation, BlockScale, FaultCode, Layout, Rounding, Scaled, ScaleMode, Unit
 from gemel_golden.l1 import chunk_addresses
+from gemel_golden.philox import rounding_bits
 from gemel_golden.scaled import FP32_GROUP, SCALE_GROUP, fp32_scaled_matmul, scaled_matmul
 
 __all__ = ["d_multiple", "matmul"]
@@ -28,6 +29,8 @@ BLOCK = 256
 """Bits of a chunk."""
 
 SCALE_FORMATS = {BlockScale.MX: "e8m0", BlockScale.NVFP4: "e4m3", BlockScale.FP32: "fp32"}
+KEY_OFFSET = 128
+"""From the biases to the key of stochastic rounding, in bytes."""
 SCALE_WORDS = 1 << 26
 """The word of the block scales is counted modulo this: L1 addresses have 32 bits."""
 
@@ -55,6 +58,7 @@ def matmul(values: Mapping[str, int], l1: NDArray[np.uint8]) -> Flags:
     elif values["scale_mode"] == ScaleMode.COLUMN:
         scale = _vector(l1, values["scale_at"], n)
     bias = _vector(l1, values["bias_at"], n) if values["bias"] else None
+    random = _random(l1, values["bias_at"] + KEY_OFFSET, d_fmt, m, n) if _stochastic(values, d_fmt) else None
 
     if mode == BlockScale.NONE:
         d, flags = block_matmul(a, a_fmt, b.T, b_fmt, c)
@@ -72,6 +76,7 @@ def matmul(values: Mapping[str, int], l1: NDArray[np.uint8]) -> Flags:
         scale=scale,
         bias=bias,
         relu=values["activation"] == Activation.RELU,
+        random=random,
         saturate=bool(values["saturate"]),
     )
     _write(l1, values["d"], values["d_pitch"], codes, d_fmt)
@@ -86,8 +91,12 @@ def _alignments(values: Mapping[str, int], d_fmt: Format) -> Iterator[tuple[str,
     yield "d", d_multiple(d_fmt)
     if values["scale_mode"] == ScaleMode.COLUMN:
         yield "scale_at", WORD
-    if values["bias"]:
+    if values["bias"] or _stochastic(values, d_fmt):
         yield "bias_at", WORD
+
+
+def _stochastic(values: Mapping[str, int], d_fmt: Format) -> bool:
+    return values["rounding"] == Rounding.STOCHASTIC and d_fmt.stochastic_bits > 0
 
 
 def _check(l1: NDArray[np.uint8], chunks: NDArray[np.int64]) -> None:
@@ -177,6 +186,18 @@ def _vector(l1: NDArray[np.uint8], address: int, n: int) -> NDArray[np.uint32]:
     """FP32 bits (n,) from a linear vector."""
     _check(l1, address // CHUNK + np.arange(-(-n // DRAIN_LANES)) * 2)
     return l1[address : address + 4 * n].view(np.uint32)
+
+
+def _random(l1: NDArray[np.uint8], address: int, fmt: Format, m: int, n: int) -> NDArray[Any]:
+    """Random bits (m, n) for stochastic rounding, by the key at this address."""
+    address %= 1 << 64
+    _check(l1, np.array([address // CHUNK]))
+    seed, first = (int(x) for x in l1[address : address + 16].view(np.uint64))
+    tensor, stride = (int(x) for x in l1[address + 16 : address + 24].view(np.uint32))
+    index = (
+        np.uint64(first) + np.arange(m, dtype=np.uint64)[:, None] * np.uint64(stride) + np.arange(n, dtype=np.uint64)
+    )
+    return rounding_bits(seed, tensor, index, fmt.stochastic_bits)
 
 
 def _write(l1: NDArray[np.uint8], address: int, pitch: int, codes: NDArray[Any], fmt: Format) -> None:

@@ -13,6 +13,7 @@ from gemel_golden.dot import block_elements, block_matmul
 from gemel_golden.epilogue import epilogue
 from gemel_golden.formats import FORMATS, OPERANDS, Format, by_name
 from gemel_golden.isa import OPERAND_FORMATS, OUTPUT_FORMATS
+from gemel_golden.philox import rounding_bits
 from gemel_golden.scaled import fp32_scaled_matmul, scaled_matmul
 from gemel_verif.stimulus import KINDS, operands
 
@@ -57,6 +58,8 @@ class Case:
     block_scale: str | None = None
     a_scaled: str = "none"
     b_scaled: str = "none"
+    seed: int | None = None
+    """Of stochastic rounding; `tensor_number` is its lowest 32 bits."""
 
 
 def random_case(rng: np.random.Generator, a: str, b: str, out: str, largest: int = 130) -> Case:
@@ -94,6 +97,7 @@ def random_case(rng: np.random.Generator, a: str, b: str, out: str, largest: int
         block_scale=block_scale,
         a_scaled=str(rng.choice(kinds)),
         b_scaled=str(rng.choice(kinds)),
+        seed=int(rng.integers(1 << 63)) if by_name(out).stochastic_bits and rng.integers(2) else None,
     )
 
 
@@ -138,6 +142,7 @@ def run(gemel: ModuleType, device: Any, case: Case, rng: np.random.Generator) ->
         b_scale=placed[1],
         saturate=case.saturate,
         out=view,
+        **_rounding(case),
     )
     if scale_fmt is None or case.k == 0:
         sums, _ = block_matmul(a, a_fmt, b, b_fmt, c)
@@ -147,6 +152,10 @@ def run(gemel: ModuleType, device: Any, case: Case, rng: np.random.Generator) ->
     else:
         b_turned = None if b_scale is None else b_scale.T
         sums, _ = scaled_matmul(a, a_fmt, b, b_fmt, c, scale_a=a_scale, scale_b=b_turned, scale_fmt=scale_fmt)
+    random = None
+    if case.seed is not None:
+        index = np.arange(case.m * case.n).reshape(case.m, case.n)
+        random = rounding_bits(case.seed, case.seed & 0xFFFF_FFFF, index, out.stochastic_bits)
     codes, _ = epilogue(
         sums,
         integer,
@@ -154,6 +163,7 @@ def run(gemel: ModuleType, device: Any, case: Case, rng: np.random.Generator) ->
         scale=scale,
         bias=bias,
         relu=case.relu,
+        random=random,
         saturate=out.saturates if case.saturate is None else case.saturate,
     )
     if target is None:
@@ -162,6 +172,12 @@ def run(gemel: ModuleType, device: Any, case: Case, rng: np.random.Generator) ->
     rows, columns = case.out_margin or (0, 0)
     expected[rows : rows + case.m, columns : columns + case.n] = codes
     return target.codes(), expected
+
+
+def _rounding(case: Case) -> dict[str, Any]:
+    if case.seed is None:
+        return {}
+    return {"rounding": "stochastic", "seed": case.seed, "tensor_number": case.seed & 0xFFFF_FFFF}
 
 
 def _block_scales(

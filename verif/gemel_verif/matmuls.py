@@ -61,6 +61,7 @@ class Builder:
             "k": int(rng.integers(1, 131)),
             "scale_mode": int(rng.integers(0, 3)),
             "saturate": int(rng.random() < 0.7),
+            "rounding": int(rng.random() < 0.3),
             "block_scale": int(rng.choice([0, 0, 0, 1, 2, 3])),
         }
         v |= {n: int(rng.integers(0, 2)) for n in ("a_transposed", "b_transposed", "accumulate", "bias", "activation")}
@@ -86,9 +87,9 @@ class Builder:
             v["d"], v["d_pitch"] = self._d(v["m"], v["n"], by_code(v["d_format"]))
         if v["scale_mode"] == 1:
             v["scale"] = int(self._words(kind, (1,))[0])
-        for name, used in (("scale_at", v["scale_mode"] == 2), ("bias_at", v["bias"])):
+        for name, used in (("scale_at", v["scale_mode"] == 2), ("bias_at", v["bias"] or v["rounding"])):
             if used and name not in v:
-                v[name] = self.region(2)
+                v[name] = self.region(2 + (name == "bias_at"))
                 self.l1[v[name] :][: 4 * v["n"]] = self._words(kind, (v["n"],)).view(np.uint8)
         return MATMUL.encode(**v)
 

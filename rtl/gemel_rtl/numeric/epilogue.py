@@ -5,7 +5,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from gemel_golden.formats import FORMATS
-from gemel_rtl.numeric.convert import Converter
+from gemel_rtl.numeric.convert import RANDOM_BITS, Converter
 from gemel_rtl.numeric.fp32_add import Fp32Adder
 from gemel_rtl.numeric.fp32_mul import Fp32Multiplier
 from gemel_rtl.numeric.int_to_fp32 import IntToFp32
@@ -17,7 +17,13 @@ ONE = 0x3F800000
 MINUS_ZERO = 0x80000000
 
 Order = data.StructLayout(
-    {"integer": 1, "scale_en": 1, "bias_en": 1, "relu": 1, "fmt": 4, "saturate": 1, "raw": 1, "scale": 32, "bias": 32}
+    {
+        **dict.fromkeys(("integer", "scale_en", "bias_en", "relu", "saturate", "stochastic"), 1),
+        "fmt": 4,
+        "random": RANDOM_BITS,
+        "scale": 32,
+        "bias": 32,
+    }
 )
 
 
@@ -36,7 +42,8 @@ class EpilogueLane(wiring.Component):
     advance : In(1), the whole lane stands still in cycles without it
     valid : In(1)
     acc : In(32), FP32, or INT32 if `integer`
-    integer, scale_en, bias_en, relu, saturate : In(1), what is to be done
+    integer, scale_en, bias_en, relu, saturate, stochastic : In(1), what is to be done
+    random : In(22), the random bits of stochastic rounding, as `Converter`'s
     scale, bias : In(32), FP32
     fmt : In(4), format code of the result
     o_valid : Out(1)
@@ -57,6 +64,8 @@ class EpilogueLane(wiring.Component):
     relu: In(1)
     fmt: In(4)
     saturate: In(1)
+    stochastic: In(1)
+    random: In(RANDOM_BITS)
     o_valid: Out(1)
     o: Out(32)
     saturated: Out(1)
@@ -78,10 +87,7 @@ class EpilogueLane(wiring.Component):
                 order, flags = pipe.carry(order, name="order"), pipe.carry(flags, name="flags")
             return acc, order, flags
 
-        same = Mux(self.integer, FORMATS["int32"].code, FORMATS["fp32"].code)
-        raw = ~self.scale_en & ~self.bias_en & ~self.relu & (self.fmt == same)
-        fields = (self.integer, self.scale_en, self.bias_en, self.relu, self.fmt, self.saturate, raw)
-        order = data.View(Order, Cat(*fields, self.scale, self.bias))
+        order = data.View(Order, Cat(getattr(self, name) for name, _ in Order))
         flags = data.View(Flags, Const(0, 2))
         m.d.comb += [integer.valid.eq(self.valid), integer.i.eq(self.acc)]
         acc, order, flags = carry(integer.latency, self.acc, order, flags)
@@ -106,14 +112,18 @@ class EpilogueLane(wiring.Component):
             converter.i.eq(Mux(order.relu & adder.o[31], 0, adder.o)),
             converter.fmt.eq(order.fmt),
             converter.saturate.eq(order.saturate),
+            converter.stochastic.eq(order.stochastic),
+            converter.random.eq(order.random),
         ]
         acc, order, flags = carry(converter.latency, acc, order, flags)
+        same = Mux(order.integer, FORMATS["int32"].code, FORMATS["fp32"].code)
+        raw = ~order.scale_en & ~order.bias_en & ~order.relu & (order.fmt == same)
         m.d.comb += [
             self.o_valid.eq(pipe.valid),
-            self.o.eq(Mux(order.raw, acc, converter.o)),
-            self.saturated.eq(converter.saturated & ~order.raw),
-            self.invalid.eq(flags.invalid | (converter.invalid & ~order.raw)),
-            self.overflow.eq(flags.overflow | (converter.overflow & ~order.raw)),
+            self.o.eq(Mux(raw, acc, converter.o)),
+            self.saturated.eq(converter.saturated & ~raw),
+            self.invalid.eq(flags.invalid | (converter.invalid & ~raw)),
+            self.overflow.eq(flags.overflow | (converter.overflow & ~raw)),
         ]
         return EnableInserter(self.advance)(m)
 

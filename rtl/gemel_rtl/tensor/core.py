@@ -132,6 +132,8 @@ class TensorCore(wiring.Component):
             drain.vector_tile.eq(preload.vector_tile),
             drain.scale.eq(preload.scale),
             drain.bias.eq(preload.bias),
+            preload.key_bank.eq(drain.key_bank),
+            Value.cast(drain.key).eq(Value.cast(preload.key)),
             drain.advance.eq(write.advance | self.sup.abort),
             [Value.cast(drain.faults[i]).eq(Value.cast(s.fault)) for i, s in enumerate((fetch_a, fetch_b, preload))],
             write.valid.eq(drain.valid),

@@ -4,9 +4,9 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from gemel_golden.isa import Activation, BlockScale, Scaled, ScaleMode
+from gemel_golden.isa import Activation, BlockScale, Rounding, Scaled, ScaleMode
 from gemel_rtl.interfaces import SEMAPHORE_PAIR, Issue
-from gemel_rtl.tensor.formats import has_bits, is_four, is_integer, is_wide
+from gemel_rtl.tensor.formats import has_bits, is_four, is_integer, is_stochastic, is_wide
 from gemel_rtl.tensor.layouts import (
     ADDRESSES,
     FIELDS,
@@ -105,11 +105,12 @@ class Dispatch(wiring.Component):
             m.d.comb += getattr(schedule, name).eq(f[name])
         m.d.comb += schedule.block_scale.eq(block_scale)
 
-        by_column = Signal()
-        misaligned, address = self._misaligned(m, f, by_column)
+        by_column, stochastic = Signal(), Signal()
+        misaligned, address = self._misaligned(m, f, by_column, stochastic)
         preload, drain, write = self.preload.payload, self.drain.payload, self.write.payload
         m.d.comb += [
             by_column.eq(f["scale_mode"] == ScaleMode.COLUMN),
+            stochastic.eq((f["rounding"] == Rounding.STOCHASTIC) & is_stochastic(f["d_format"])),
             preload.m.eq(f["m"]),
             preload.n.eq(f["n"]),
             preload.accumulate.eq(f["accumulate"]),
@@ -119,6 +120,7 @@ class Dispatch(wiring.Component):
             preload.scale_word.eq(f["scale_at"] >> 6),
             preload.bias.eq(f["bias"]),
             preload.bias_word.eq(f["bias_at"] >> 6),
+            preload.stochastic.eq(stochastic),
             drain.m.eq(f["m"]),
             drain.n.eq(f["n"]),
             drain.integer.eq(integer),
@@ -128,6 +130,7 @@ class Dispatch(wiring.Component):
             drain.scale.eq(f["scale"]),
             drain.bias.eq(f["bias"]),
             drain.relu.eq(f["activation"] == Activation.RELU),
+            drain.stochastic.eq(stochastic),
             drain.misaligned.eq(misaligned),
             write.m.eq(f["m"]),
             write.n.eq(f["n"]),
@@ -141,9 +144,9 @@ class Dispatch(wiring.Component):
         ]
         return m
 
-    def _misaligned(self, m: Module, f: dict[str, Value], by_column: Value) -> tuple[Signal, Signal]:
+    def _misaligned(self, m: Module, f: dict[str, Value], by_column: Value, stochastic: Value) -> tuple[Signal, Signal]:
         """Whether an address isn't aligned, and the first of these."""
-        used = {"c": f["accumulate"], "scale_at": by_column, "bias_at": f["bias"]}
+        used = {"c": f["accumulate"], "scale_at": by_column, "bias_at": f["bias"] | stochastic}
         d, d_format = f["d"], f["d_format"]
         d_low = Mux(has_bits(d_format, 4), d[:3], Mux(has_bits(d_format, 8), d[:4], d[:5]))
         misaligned, address = Signal(), Signal(64)

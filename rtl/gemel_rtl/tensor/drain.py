@@ -7,9 +7,11 @@ from amaranth.utils import ceil_log2
 
 from gemel_golden.config import DRAIN_LANES, WORD, ChipConfig
 from gemel_golden.isa import ScaleMode
+from gemel_rtl.numeric.convert import RANDOM_BITS
 from gemel_rtl.numeric.epilogue import EpilogueLane
 from gemel_rtl.shared import Shared
-from gemel_rtl.tensor.layouts import TILE_BITS, DrainDescriptor, StageFault
+from gemel_rtl.tensor.layouts import TILE_BITS, DrainDescriptor, RoundingKey, StageFault
+from gemel_rtl.tensor.randoms import Randoms
 
 __all__ = ["Drain"]
 
@@ -23,10 +25,12 @@ class Control(data.Struct):
     scale_en: 1
     bias_en: 1
     relu: 1
+    stochastic: 1
 
 
 class Drain(wiring.Component):
-    """16 columns of a row per cycle, rows in order and columns 16-31 after 0-15, while `advance`.
+    """16 columns of a row per cycle, rows in order and columns 16-31 after 0-15, while `advance`. With stochastic
+    rounding it is 16 columns per `Randoms.latency` cycles.
 
     A tile is drained once it is computed and its vectors are there, unless one of its addresses isn't aligned or one
     of its reads lay beyond L1: then the drain stops at it for good, with `poison` saying so.
@@ -44,6 +48,7 @@ class Drain(wiring.Component):
     faults : In(3 x StageFault), those of the reading stages, in order of rank
     drain_en, drain_bank, drain_ig, drain_jq, drain_data : the array's drain
     vector : Out, {jq, bank}; scale, bias : In(512), that vector
+    key_bank : Out; key : In(RoundingKey), that bank's
     drained : Out, pulse, a bank and its vectors are free
     poison : Out(StageFault)
     valid : Out; codes : Out(16 x 32), saturated : Out(16), invalid : Out(16), overflow : Out(16), of one row's 16
@@ -69,6 +74,8 @@ class Drain(wiring.Component):
                 "vector": Out(2),
                 "scale": In(8 * WORD),
                 "bias": In(8 * WORD),
+                "key_bank": Out(1),
+                "key": In(RoundingKey),
                 "drained": Out(1),
                 "poison": Out(StageFault),
                 "valid": Out(1),
@@ -101,8 +108,12 @@ class Drain(wiring.Component):
                 m.d.comb += self.poison.word.eq(fault.word)
 
         two = d.n > DRAIN_LANES
+        wanted, drawn = Signal(), Signal()
+        randoms = self._randoms(m, wanted, issue, last, row, jq, two)
         m.d.comb += [
-            issue.eq(ready & ~self.poison.valid & self.advance),
+            wanted.eq(ready & ~self.poison.valid & d.stochastic),
+            drawn.eq(~d.stochastic | randoms.valid),
+            issue.eq(ready & ~self.poison.valid & self.advance & drawn),
             last.eq((row == d.m - 1) & (jq == two)),
             self.i.ready.eq(issue & last),
             self.drain_bank.eq(tile[0]),
@@ -120,6 +131,7 @@ class Drain(wiring.Component):
 
         # Accumulators are at the cells' outputs: choose the row, add the vectors.
         read = Signal()
+        drawn_bits = Signal(DRAIN_LANES * RANDOM_BITS, reset_less=True)
         read_row = Signal(row_shift, reset_less=True)
         read_last = Signal()
         by_column = Signal(reset_less=True)
@@ -139,9 +151,13 @@ class Drain(wiring.Component):
                 control.scale_en.eq(d.scale_mode != ScaleMode.NONE),
                 control.bias_en.eq(d.bias),
                 control.relu.eq(d.relu),
+                control.stochastic.eq(d.stochastic),
             ]
+            with m.If(d.stochastic):
+                m.d.sync += drawn_bits.eq(randoms.o.as_value())
 
         chosen = Signal()
+        lane_bits = Signal.like(drawn_bits)
         accumulators, scales, biases = (Signal(8 * WORD, name=name, reset_less=True) for name in ("acc", "sc", "bi"))
         lane_control = data.View(Control, Signal(Control, reset_less=True, name="lane_control"))
         with m.If(self.advance):
@@ -156,12 +172,49 @@ class Drain(wiring.Component):
                     m.d.sync += scales.eq(Mux(by_column, self.scale, scalar.replicate(DRAIN_LANES)))
                 with m.If(control.bias_en):
                     m.d.sync += biases.eq(self.bias)
+                with m.If(control.stochastic):
+                    m.d.sync += lane_bits.eq(drawn_bits)
         m.d.comb += self.drained.eq(read_last & self.advance)
-        self._lanes(m, chosen, accumulators, scales, biases, lane_control)
+        self._lanes(m, chosen, accumulators, scales, biases, lane_bits, lane_control)
         return m
 
+    def _randoms(
+        self, m: Module, wanted: Value, issue: Value, last: Value, row: Value, jq: Value, two: Value
+    ) -> Randoms:
+        """The random bits of the columns that are issued next; drawn while earlier ones are on their way."""
+        d = self.i.payload
+        m.submodules.randoms = randoms = Randoms()
+        under_way = Signal()
+        row_index, next_row = Signal(64, reset_less=True), Signal(64)
+        m.d.comb += [
+            self.key_bank.eq(self.drain_bank),
+            Value.cast(randoms.key).eq(Value.cast(self.key)),
+            randoms.fmt.eq(d.fmt),
+            randoms.start.eq(wanted & (~under_way | (issue & ~last))),
+        ]
+        with m.If(randoms.start):
+            m.d.comb += next_row.eq(row_index + self.key.stride)
+            with m.If(~under_way):
+                m.d.comb += randoms.index.eq(self.key.index)
+                m.d.sync += row_index.eq(self.key.index)
+            with m.Elif(jq != two):
+                m.d.comb += randoms.index.eq(row_index + DRAIN_LANES)
+            with m.Else():
+                m.d.comb += randoms.index.eq(next_row)
+                m.d.sync += row_index.eq(next_row)
+        with m.If(wanted):
+            m.d.sync += under_way.eq(~(issue & last))
+        return randoms
+
     def _lanes(
-        self, m: Module, chosen: Signal, accumulators: Value, scales: Value, biases: Value, control: data.View
+        self,
+        m: Module,
+        chosen: Signal,
+        accumulators: Value,
+        scales: Value,
+        biases: Value,
+        randoms: Value,
+        control: data.View,
     ) -> None:
         for i in range(DRAIN_LANES):
             m.submodules[f"lane{i}"] = lane = Shared(EpilogueLane(), name="gemel_epilogue_lane")
@@ -177,6 +230,8 @@ class Drain(wiring.Component):
                 lane.relu.eq(control.relu),
                 lane.fmt.eq(control.fmt),
                 lane.saturate.eq(control.saturate),
+                lane.stochastic.eq(control.stochastic),
+                lane.random.eq(randoms.word_select(i, RANDOM_BITS)),
                 self.codes[i].eq(lane.o),
                 self.saturated[i].eq(lane.saturated),
                 self.invalid[i].eq(lane.invalid),

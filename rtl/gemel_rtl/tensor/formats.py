@@ -4,7 +4,7 @@ from amaranth.hdl import Cat, Value
 
 from gemel_golden.formats import FORMATS
 
-__all__ = ["has_bits", "is_four", "is_integer", "is_wide"]
+__all__ = ["has_bits", "is_four", "is_integer", "is_stochastic", "is_wide"]
 
 
 def has_bits(fmt: Value, bits: int) -> Value:
@@ -15,6 +15,11 @@ def has_bits(fmt: Value, bits: int) -> Value:
 def is_wide(fmt: Value) -> Value:
     """Whether an operand of this format has 16 bits."""
     return has_bits(fmt, 16)
+
+
+def is_stochastic(fmt: Value) -> Value:
+    """Whether numbers can be rounded stochastically to this format."""
+    return Cat(fmt == f.code for f in FORMATS.values() if f.stochastic_bits).any()
 
 
 def is_four(fmt: Value) -> Value:

@@ -14,6 +14,7 @@ __all__ = [
     "DrainDescriptor",
     "FetchDescriptor",
     "PreloadDescriptor",
+    "RoundingKey",
     "ScheduleDescriptor",
     "StageFault",
     "WriteDescriptor",
@@ -35,6 +36,17 @@ WORD_BITS = 33
 
 FAULT_WORD_BITS = 58
 """Bits of the word address of a fault: a bias vector's address has 64 bits."""
+
+
+class RoundingKey(data.Struct):
+    """The key of stochastic rounding, as L1 holds it."""
+
+    seed: 64
+    index: 64
+    """Of column 0 of row 0."""
+    tensor: 32
+    stride: 32
+    """Indices between rows."""
 
 
 class FetchDescriptor(data.Struct):
@@ -87,6 +99,7 @@ class PreloadDescriptor(data.Struct):
     scale_word: 26
     bias: 1
     bias_word: FAULT_WORD_BITS
+    stochastic: 1
 
 
 class DrainDescriptor(data.Struct):
@@ -101,6 +114,7 @@ class DrainDescriptor(data.Struct):
     scale: 32
     bias: 1
     relu: 1
+    stochastic: 1
     misaligned: 1
 
 

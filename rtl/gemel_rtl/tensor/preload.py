@@ -1,15 +1,25 @@
-"""Preload: reads C into a bank of accumulators, and a tile's scales and biases into the drain's vectors."""
+"""Preload: reads C into a bank of accumulators, a tile's scales and biases into the drain's vectors, and its key."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, enum, fifo, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from gemel_golden.config import ACCUMULATOR_BANKS, WORD, ChipConfig
 from gemel_rtl.interfaces import l1_read_port
-from gemel_rtl.tensor.layouts import FAULT_WORD_BITS, TILE_BITS, WORD_BITS, PreloadDescriptor, StageFault
+from gemel_rtl.tensor.layouts import (
+    FAULT_WORD_BITS,
+    TILE_BITS,
+    WORD_BITS,
+    PreloadDescriptor,
+    RoundingKey,
+    StageFault,
+)
 
 __all__ = ["Preload"]
+
+KEY_WORD = 2
+"""The key of stochastic rounding lies so many words behind the biases."""
 
 HALF_COLUMNS = 8
 """Columns of FP32 in a chunk."""
@@ -21,6 +31,7 @@ class Phase(enum.Enum, shape=2):
     C = 0
     SCALE = 1
     BIAS = 2
+    KEY = 3
 
 
 class Preload(wiring.Component):
@@ -34,6 +45,7 @@ class Preload(wiring.Component):
     load_en : Out, one bit per dot row; load_bank, load_ig, load_jq, load_data (two chunks) : Out, as `DotCell`'s load
     c_tile, vector_tile : Out, number of the first tile whose C, or whose vectors, aren't there yet
     vector : In, {jq, bank} of the vectors that are shown on `scale` and `bias` : Out(512) in the same cycle
+    key_bank : In, bank of the key that is shown on `key` : Out(RoundingKey)
     fault : Out(StageFault)
     """
 
@@ -54,6 +66,8 @@ class Preload(wiring.Component):
                 "vector": In(2),
                 "scale": Out(8 * WORD),
                 "bias": Out(8 * WORD),
+                "key_bank": In(1),
+                "key": Out(RoundingKey),
                 "fault": Out(StageFault),
             }
         )
@@ -86,6 +100,8 @@ class Preload(wiring.Component):
                 m.d.comb += [needed.eq(d.column_scale), word0.eq(d.scale_word + jq), word1.eq(word0), second.eq(1)]
             with m.Case(Phase.BIAS):
                 m.d.comb += [needed.eq(d.bias), word0.eq(d.bias_word + jq), word1.eq(word0), second.eq(1)]
+            with m.Case(Phase.KEY):
+                m.d.comb += [needed.eq(d.stochastic), word0.eq(d.bias_word + KEY_WORD)]
         outside0, outside1, outside = Signal(), Signal(), Signal()
         m.d.comb += [
             outside0.eq(word0 >= self.config.l1_words),
@@ -93,7 +109,7 @@ class Preload(wiring.Component):
             outside.eq(outside0 | outside1),
         ]
 
-        active, asks, step, phase_done, done = Signal(), Signal(), Signal(), Signal(), Signal()
+        active, asks, step, phase_done, final, done = Signal(), Signal(), Signal(), Signal(), Signal(), Signal()
         wide = d.n > 2 * HALF_COLUMNS
         m.d.comb += [
             active.eq(self.i.valid & banks.any()),
@@ -104,8 +120,9 @@ class Preload(wiring.Component):
             self.l1.req.payload.en0.eq(~parity | second),
             self.l1.req.payload.en1.eq(parity | second),
             step.eq(active & (~asks | self.l1.req.ready)),
-            phase_done.eq(~needed | ((jq == wide) & ((phase != Phase.C) | (row == d.m - 1)))),
-            done.eq(step & phase_done & (phase == Phase.BIAS)),
+            phase_done.eq(~needed | (phase == Phase.KEY) | ((jq == wide) & ((phase != Phase.C) | (row == d.m - 1)))),
+            final.eq(phase_done & ((phase == Phase.KEY) | ((phase == Phase.BIAS) & ~d.stochastic))),
+            done.eq(step & final),
             self.i.ready.eq(done),
         ]
         with m.If(step):
@@ -113,7 +130,7 @@ class Preload(wiring.Component):
             with m.If(jq == wide):
                 m.d.sync += [jq.eq(0), row.eq(row + 1)]
             with m.If(phase_done):
-                m.d.sync += [jq.eq(0), row.eq(0), phase.eq(Mux(phase == Phase.BIAS, Phase.C, phase.as_value() + 1))]
+                m.d.sync += [jq.eq(0), row.eq(0), phase.eq(Mux(final, Phase.C, phase.as_value() + 1))]
             with m.If(needed & outside & ~self.fault.valid):
                 m.d.sync += [
                     self.fault.valid.eq(1),
@@ -122,12 +139,14 @@ class Preload(wiring.Component):
                 ]
         m.d.sync += [banks.eq(banks + self.drained - done), tile.eq(tile + done)]
 
-        entry = data.StructLayout({"phase": Phase, "row": 5, "jq": 1, "bank": 1, "swap": 1, "last": 1, "none": 1})
+        entry = data.StructLayout(
+            {"phase": Phase, "row": 5, "jq": 1, "bank": 1, "swap": 1, "last": 1, "final": 1, "none": 1}
+        )
         m.submodules.order = order = fifo.SyncFIFO(width=entry.size, depth=8)
         arrival = data.View(entry, order.r_data)
         landed = Signal()
         m.d.comb += [
-            order.w_data.eq(Cat(phase, row, jq, tile[0], parity, phase_done, ~asks)),
+            order.w_data.eq(Cat(phase, row, jq, tile[0], parity, phase_done, final, ~asks)),
             order.w_en.eq(step),
             landed.eq(order.r_rdy & (self.l1.valid | arrival.none)),
             order.r_en.eq(landed),
@@ -135,7 +154,7 @@ class Preload(wiring.Component):
         with m.If(landed & arrival.last):
             m.d.sync += [
                 self.c_tile.eq(self.c_tile + (arrival.phase == Phase.C)),
-                self.vector_tile.eq(self.vector_tile + (arrival.phase == Phase.BIAS)),
+                self.vector_tile.eq(self.vector_tile + arrival.final),
             ]
 
         halves = self.l1.data
@@ -158,4 +177,13 @@ class Preload(wiring.Component):
                 write.data.eq(halves.as_value()),
                 write.en.eq(self.l1.valid & (arrival.phase == kind)),
             ]
+        m.submodules.keys = keys = memory.Memory(shape=RoundingKey, depth=ACCUMULATOR_BANKS, init=[])
+        read, write = keys.read_port(domain="comb"), keys.write_port()
+        m.d.comb += [
+            read.addr.eq(self.key_bank),
+            Value.cast(self.key).eq(Value.cast(read.data)),
+            write.addr.eq(arrival.bank),
+            Value.cast(write.data).eq(halves[0]),
+            write.en.eq(self.l1.valid & (arrival.phase == Phase.KEY)),
+        ]
         return m

@@ -9,13 +9,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from gemel.dtypes import dtype
 from gemel.kernels.block_scales import OperandScales, block_scaled_sums, operand_scales, scale_mode
-from gemel.kernels.matmul_program import MatmulSpec, matmul_program
+from gemel.kernels.matmul_program import MatmulSpec, matmul_program, rounding_keys
 from gemel.kernels.tiling import Operand
 from gemel.tensors import Tensor, empty, tensor
 from gemel_golden.epilogue import epilogue
 from gemel_golden.flags import Flags
 from gemel_golden.formats import Format, by_code
 from gemel_golden.isa import OPERAND_FORMATS, OUTPUT_FORMATS, ScaleMode
+from gemel_golden.philox import rounding_bits
+from gemel_golden.rounding import MODES
 
 __all__ = ["matmul", "matmul_reference"]
 
@@ -34,6 +36,9 @@ def matmul(
     c: Tensor | None = None,
     a_scale: Tensor | None = None,
     b_scale: Tensor | None = None,
+    rounding: str = "nearest",
+    seed: int = 0,
+    tensor_number: int = 0,
     saturate: bool | None = None,
     out: Tensor | None = None,
 ) -> Tensor:
@@ -41,15 +46,18 @@ def matmul(
 
     Parameters: a, b: (M, K) and (K, N) tensors in bf16, fp16, e4m3, e5m2, int8, e2m1 or int4, formats independent; rows
     or columns contiguous, so transposed and sliced views are used without a copy; of 4-bit formats contiguous along K,
-    so that b is the ``.T`` of an (N, K) tensor. Any of M, N, K may be 0. out_dtype:
-    any format; default int32 for two integer operands, fp32 otherwise. scale: one number, or N FP32 numbers, one per
-    column. bias: N FP32 numbers. c: (M, N) start of the accumulation, int32 for two integer operands, fp32 otherwise.
+    so that b is the ``.T`` of an (N, K) tensor. Any of M, N, K may be 0. out_dtype: any format; default int32 for two
+    integer operands, fp32 otherwise. scale: one number, or N FP32 numbers, one per column. bias: N FP32 numbers. c:
+    (M, N) start of the accumulation, int32 for two integer operands, fp32 otherwise.
     a_scale, b_scale: scales along K within the sum, of one format. e8m0 (MX): (M, ceil(K / 32)) and (ceil(K / 32), N).
     e4m3 (NVFP4; two 4-bit operands, the tensor's own scale being `scale`): likewise with 16. fp32: likewise with 128,
     or one for 128 rows or columns too: (ceil(M / 128), ceil(K / 128)), (ceil(K / 128), ceil(N / 128)). What is missing
     counts as 1. The scales of one group of K lie side by side in memory: a_scale is the ``.T`` of a (groups, M) tensor.
-    activation: ``None`` or "relu". saturate: clamp to the largest finite value; default: FP8 and FP4 clamp, bf16 and
-    fp16 overflow to infinity. out: write here instead of into a new tensor; (M, N), rows contiguous.
+    rounding: "nearest" (ties to even) or, to bf16, fp16, e4m3, e5m2 and e2m1, "stochastic": element (i, j) takes the
+    random bits that `gemel_golden.philox.rounding_bits` has for the seed (64 bits), the tensor's number (32 bits) and
+    index i * N + j, however the product is cut. activation: ``None`` or "relu". saturate: clamp to the largest finite
+    value; default: FP8 and FP4 clamp, bf16 and fp16 overflow to infinity. out: write here instead of into a new tensor;
+    (M, N), rows contiguous.
 
     The sum is the block-exact dot product of the numerics contract: the same bits on every chip. Returns an (M, N)
     tensor. Raises ``ValueError`` for shapes and formats that don't fit, `DeviceFault` when the chip stops.
@@ -62,6 +70,7 @@ def matmul(
         raise ValueError(f"matmul can't write {fmt.name}")
     if activation not in ACTIVATIONS:
         raise ValueError(f"activation {activation!r} isn't one of {', '.join(map(repr, ACTIVATIONS))}")
+    _check_rounding(rounding, seed, tensor_number, fmt)
     _check_matrix("c", c, (m, n), dtype("int32" if integer else "fp32"))
     _check_matrix("out", out, (m, n), fmt)
     d = empty(device, (m, n), fmt) if out is None else out
@@ -90,9 +99,11 @@ def matmul(
         bias=biases is not None,
         relu=activation == "relu",
         saturate=fmt.saturates if saturate is None else saturate,
+        stochastic=rounding == "stochastic",
         zero_k=k == 0,
     )
-    arguments = [0 if t is None else t.address for t in (a, b, d, vector, biases, c, a_scale, b_scale)]
+    keys = device.upload(rounding_keys(device.config, spec, seed, tensor_number)) if spec.stochastic else None
+    arguments = [0 if t is None else t.address for t in (a, b, d, vector, biases, c, a_scale, b_scale, keys)]
     device.run(matmul_program(device.config, spec), arguments)
     return d
 
@@ -111,10 +122,15 @@ def matmul_reference(
     a_scale: NDArray[np.generic] | None = None,
     b_scale: NDArray[np.generic] | None = None,
     scale_fmt: Format | None = None,
+    rounding: str = "nearest",
+    seed: int = 0,
+    tensor_number: int = 0,
     saturate: bool | None = None,
 ) -> tuple[NDArray[np.generic], Flags]:
     """`matmul` in NumPy, on codes: a (M, K), b (K, N), c (M, N) -> codes (M, N) and the sticky flags."""
     acc, summed = block_scaled_sums(a, a_fmt, b, b_fmt, c, a_scale, b_scale, scale_fmt)
+    index = np.arange(acc.size).reshape(acc.shape)
+    random = rounding_bits(seed, tensor_number, index, out_fmt.stochastic_bits) if rounding == "stochastic" else None
     bits = None if scale is None else np.asarray(scale, np.float32).view(np.uint32)
     codes, drained = epilogue(
         acc,
@@ -123,6 +139,7 @@ def matmul_reference(
         scale=bits,
         bias=None if bias is None else np.asarray(bias, np.float32).view(np.uint32),
         relu=relu,
+        random=random,
         saturate=out_fmt.saturates if saturate is None else saturate,
     )
     return codes, summed | drained
@@ -165,6 +182,17 @@ def _shapes(a: Tensor, b: Tensor) -> tuple[int, int, int]:
     if a.device is not b.device:
         raise ValueError("a and b live on different devices")
     return a.shape[0], a.shape[1], b.shape[1]
+
+
+def _check_rounding(rounding: str, seed: int, number: int, fmt: Format) -> None:
+    if rounding not in MODES:
+        raise ValueError(f"unknown rounding {rounding!r}; there are {', '.join(MODES)}")
+    if rounding == "stochastic" and not fmt.stochastic_bits:
+        raise ValueError(f"stochastic rounding is not defined for {fmt}")
+    if not 0 <= seed < 1 << 64:
+        raise ValueError(f"seed {seed} doesn't fit 64 bits")
+    if not 0 <= number < 1 << 32:
+        raise ValueError(f"tensor number {number} doesn't fit 32 bits")
 
 
 def _check_matrix(name: str, x: Tensor | None, shape: tuple[int, int], fmt: Format) -> None:

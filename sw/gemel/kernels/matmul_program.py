@@ -7,16 +7,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
+from numpy.typing import NDArray
+
 from gemel.kernels.schedule import Region, Schedule
-from gemel.kernels.tiling import VECTOR_BYTES, Operand, choose_blocking, d_strip_bytes
+from gemel.kernels.tiling import VECTOR_BYTES, Blocking, Operand, choose_blocking, d_strip_bytes
 from gemel_golden.config import CHUNK, WORD, ChipConfig
 from gemel_golden.formats import FORMATS, Format
-from gemel_golden.isa import Activation, Layout, Opcode, Scaled, ScaleMode
+from gemel_golden.isa import Activation, Layout, Opcode, Rounding, Scaled, ScaleMode
 
-__all__ = ["MatmulSpec", "matmul_program"]
+__all__ = ["MatmulSpec", "matmul_program", "rounding_keys"]
 
-A_REG, B_REG, D_REG, SCALE_REG, BIAS_REG, C_REG, A_SCALES_REG, B_SCALES_REG = range(1, 9)
+A_REG, B_REG, D_REG, SCALE_REG, BIAS_REG, C_REG, A_SCALES_REG, B_SCALES_REG, KEYS_REG = range(1, 10)
 """Address registers of the arguments, in their order."""
+
+BIAS_OFFSET, KEY_OFFSET = 128, 256
+"""Where a tile's biases and its key lie behind its scales."""
+KEY_BYTES, KEY_STRIDE = 24, 32
+"""Bytes of a tile's key of stochastic rounding, and from one to the next in memory: row after row of tiles."""
 
 LOOK_AHEAD = 16
 """Macro tiles by which the LOADs run ahead in the program."""
@@ -38,8 +46,19 @@ class MatmulSpec:
     bias: bool = False
     relu: bool = False
     saturate: bool = False
+    stochastic: bool = False
     zero_k: bool = False
     """K is 0: the product of one element of zeros stands for it."""
+
+    @property
+    def vectors(self) -> bool:
+        """The tiles have column vectors, or keys."""
+        return self.bias or self.stochastic or self.scale_mode == ScaleMode.COLUMN
+
+    def blocking(self, config: ChipConfig) -> Blocking:
+        """How the product is cut."""
+        c = self.c_stride is not None
+        return choose_blocking(config, self.a, self.b, out_bits=self.out.bits, vectors=self.vectors, c=c)
 
 
 @dataclass(frozen=True)
@@ -94,10 +113,8 @@ class _Builder:
     def __init__(self, config: ChipConfig, spec: MatmulSpec):
         self.spec = spec
         self.tile = config.tile
-        vectors = spec.bias or spec.scale_mode == ScaleMode.COLUMN
-        self.blocking = choose_blocking(
-            config, spec.a, spec.b, out_bits=spec.out.bits, vectors=vectors, c=spec.c_stride is not None
-        )
+        vectors = spec.vectors
+        self.blocking = spec.blocking(config)
         self.schedule = Schedule()
         self._top = 0
         self._limit = config.l1_bytes
@@ -142,7 +159,7 @@ class _Builder:
             if self.spec.c_stride is not None and tile.k == 0:
                 wanted.append((self.c_pool, ("c", tile.i, tile.j)))
             if self.vectors and tile.k == len(self.blocking.k) - 1:
-                wanted.append((self.vector_pool, ("v", tile.j, 0)))
+                wanted.append((self.vector_pool, ("v", tile.j, tile.i if self.spec.stochastic else 0)))
             regions: dict[str, Region] = {}
             for pool, key in wanted:
                 if (load := pool.use(key, number)) is not None:
@@ -177,7 +194,10 @@ class _Builder:
                 if spec.scale_mode == ScaleMode.COLUMN:
                     self._load_rows(SCALE_REG, 4 * n0, 0, 1, 4 * n, load.region, 0)
                 if spec.bias:
-                    self._load_rows(BIAS_REG, 4 * n0, 0, 1, 4 * n, load.region, 0, offset=VECTOR_BYTES // 2)
+                    self._load_rows(BIAS_REG, 4 * n0, 0, 1, 4 * n, load.region, 0, offset=BIAS_OFFSET)
+                if spec.stochastic:
+                    at = KEY_STRIDE * (second * len(b.n) + first)
+                    self._load_rows(KEYS_REG, at, 0, 1, KEY_BYTES, load.region, 0, offset=KEY_OFFSET)
 
     def _load_strip(
         self, operand: Operand, register: int, stride: int, rows: tuple[int, int], k: tuple[int, int], region: Region
@@ -298,13 +318,14 @@ class _Builder:
             "bias": spec.bias,
             "activation": Activation.RELU if spec.relu else Activation.NONE,
             "saturate": spec.saturate,
+            "rounding": Rounding.STOCHASTIC if spec.stochastic else Rounding.NEAREST,
         }
         if self.vectors:
             reads.append(held["v"])
             if spec.scale_mode == ScaleMode.COLUMN:
                 values["scale_at"] = held["v"].address
-            if spec.bias:
-                values["bias_at"] = held["v"].address + VECTOR_BYTES // 2
+            if spec.bias or spec.stochastic:
+                values["bias_at"] = held["v"].address + BIAS_OFFSET
         return values
 
     def _store(self, tile: _Tile, strip: Region, m0: int, m: int) -> None:
@@ -324,10 +345,19 @@ class _Builder:
         self.schedule.emit(Opcode.STORE, values, reads=[strip])
 
 
+def rounding_keys(config: ChipConfig, spec: MatmulSpec, seed: int, number: int) -> NDArray[np.uint8]:
+    """The tiles' keys of stochastic rounding, as the program takes them: element (i, j) of D has index i * N + j."""
+    blocking, columns = spec.blocking(config), spec.b.rows
+    first = np.add.outer([m0 * columns for m0, _ in blocking.m], [n0 for n0, _ in blocking.n]).ravel()
+    keys = np.zeros(first.size, [("seed", "<u8"), ("index", "<u8"), ("tensor", "<u4"), ("stride", "<u4"), ("", "<u8")])
+    keys["seed"], keys["index"], keys["tensor"], keys["stride"] = seed, first, number, columns
+    return keys.view(np.uint8)
+
+
 @lru_cache(maxsize=256)
 def matmul_program(config: ChipConfig, spec: MatmulSpec) -> bytes:
     """The program's bytes for one product.
 
-    Its arguments are the addresses of A, B, D, scale, bias, C, A's and B's block scales.
+    Its arguments are the addresses of A, B, D, scale, bias, C, A's and B's block scales, and the tiles' keys.
     """
     return _Builder(config, spec).build()

@@ -23,8 +23,8 @@ __all__ = [
     "split_windows",
 ]
 
-VECTOR_BYTES = 256
-"""L1 bytes of a tile's column vectors: 32 FP32 scales, then 32 FP32 biases."""
+VECTOR_BYTES = 320
+"""L1 bytes of a tile's column vectors: 32 FP32 scales, 32 FP32 biases, then the key of stochastic rounding."""
 
 
 @dataclass(frozen=True, kw_only=True)
