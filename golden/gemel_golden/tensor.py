@@ -133,7 +133,8 @@ def _operand(
     scaled = Scaled(values[f"{name}_scaled"]) if mode != BlockScale.NONE else Scaled.NONE
     first_scale = 2 * ((values[name] // WORD + values[f"{name}_scales"]) % SCALE_WORDS)
     lines_of_scales = first_scale + _scale_chunks(mode, scaled, k)
-    if max(int(chunks.max()), int(lines_of_scales.max(initial=0))) >= len(l1) // CHUNK:
+    last = _scale_words(mode, scaled, (len(squares) - 1) * per_chunk, per_chunk, k)
+    if max(int(chunks.max()), first_scale + 2 * int(last.max(initial=0))) >= len(l1) // CHUNK:
         for number, square in enumerate(squares):
             _check(l1, square)
             _check(l1, first_scale + 2 * _scale_words(mode, scaled, number * per_chunk, per_chunk, k))

@@ -108,11 +108,11 @@ class Drain(wiring.Component):
                 m.d.comb += self.poison.word.eq(fault.word)
 
         two = d.n > DRAIN_LANES
-        wanted, drawn = Signal(), Signal()
-        randoms = self._randoms(m, wanted, issue, last, row, jq, two)
+        wanted, under_way, drawn = Signal(), Signal(), Signal()
+        randoms = self._randoms(m, wanted, under_way, issue, last, jq, two)
         m.d.comb += [
             wanted.eq(ready & ~self.poison.valid & d.stochastic),
-            drawn.eq(~d.stochastic | randoms.valid),
+            drawn.eq(~d.stochastic | (under_way & randoms.valid)),
             issue.eq(ready & ~self.poison.valid & self.advance & drawn),
             last.eq((row == d.m - 1) & (jq == two)),
             self.i.ready.eq(issue & last),
@@ -179,12 +179,11 @@ class Drain(wiring.Component):
         return m
 
     def _randoms(
-        self, m: Module, wanted: Value, issue: Value, last: Value, row: Value, jq: Value, two: Value
+        self, m: Module, wanted: Value, under_way: Signal, issue: Value, last: Value, jq: Value, two: Value
     ) -> Randoms:
-        """The random bits of the columns that are issued next; drawn while earlier ones are on their way."""
+        """The random bits of the columns that are issued next, which are drawn from the issue before on."""
         d = self.i.payload
         m.submodules.randoms = randoms = Randoms()
-        under_way = Signal()
         row_index, next_row = Signal(64, reset_less=True), Signal(64)
         m.d.comb += [
             self.key_bank.eq(self.drain_bank),
