@@ -98,16 +98,19 @@ class EdgeDecoder(wiring.Component):
             m.d.comb += block.bias.eq(0)
         with m.Elif(is_e2m1):
             m.d.comb += block.bias.eq(EXP_BIAS - E2M1.bias)
-        half = self.block.word_select(self.place[0], LANES * 4)
+        half = Signal(LANES * 4)
+        m.d.comb += half.eq(Mux(self.place[0], self.block[LANES * 4 :], self.block[: LANES * 4]))
         with m.If(self.enable):
             m.d.comb += self.o.factor.eq(Mux(self.scaling == BlockScale.FP32, self.scale, ONE))
         with m.If(self.enable & self.four):
             self._nibbles(m, is_e2m1)
         with m.Elif(self.enable):
             with m.If(block.is_4):
-                chosen = Mux(self.wide, self.block.word_select(self.place, LANES * 2), half)
-                widened = Signal(LANES * 8)
+                chosen, widened = Signal(LANES * 4), Signal(LANES * 8)
+                quarters = [self.block.word_select(i, LANES * 2) for i in range(4)]
+                upper, lower = (Mux(self.place[0], quarters[i + 1], quarters[i]) for i in (2, 0))
                 m.d.comb += [
+                    chosen.eq(Mux(self.wide, Mux(self.place[1], upper, lower), half)),
                     widened.eq(Cat(_widen(chosen.word_select(i, 4), is_e2m1) for i in range(LANES))),
                     block.bytes.eq(widened),
                     block.half.eq(widened),

@@ -66,9 +66,9 @@ class Scales(wiring.Component):
         both = Cat(words)
         with m.If(self.read_en):
             with m.If(self.one):
-                first = Mux(self.fp32, words[0].word_select(self.half, 8 * CHUNK)[:32], Cat(c[:8] for c in chunks))
                 same = Signal(32)
-                m.d.comb += same.eq(first)
+                number = Mux(self.half, chunks[1][:32], chunks[0][:32])
+                m.d.comb += same.eq(Mux(self.fp32, number, Cat(chunk[:8] for chunk in chunks)))
                 m.d.comb += [self.o[lane].eq(same) for lane in range(self.lanes)]
             with m.Else(), m.Switch(self.group):
                 for group in range(SIDE // self.lanes):
