@@ -108,7 +108,7 @@ def test_stochastic_rounding(rng: np.random.Generator) -> None:
     plain = builder.instruction(**(names | {"rounding": 0}), d_format=BF16, m=5, n=32)
     check(builder, [*instructions, plain, instructions[0]], 0.2)
     outputs = run(builder, [builder.instruction(**names, d_format=BF16, m=32, n=32)])
-    assert outputs["stops"][0] - outputs["busy"][-1] == Array.latency + 64 * Randoms.latency + Drain.latency + 1
+    assert outputs["stops"][0] - outputs["busy"][-1] == Array.latency + 1 + 64 * Randoms.latency + Drain.latency + 1
 
 
 def test_short_squares_follow_full_ones(rng: np.random.Generator) -> None:

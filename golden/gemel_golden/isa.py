@@ -387,32 +387,10 @@ INSTRUCTIONS: dict[Opcode, Instruction] = {
                 ),
                 Field(name="bias", lsb=25, width=1, doc="add FP32 per column from `bias_at`"),
                 Field(name="activation", lsb=26, width=2, hi=1, doc="0 none, 1 ReLU"),
-                Field(
-                    name="saturate",
-                    lsb=28,
-                    width=1,
-                    default=1,
-                    doc="1: overflow of a narrow format gives its largest value",
-                ),
-                Field(
-                    name="block_scale",
-                    lsb=29,
-                    width=2,
-                    doc="0 none, 1 MX: E8M0 per 32 of K, 2 NVFP4: E4M3 per 16, 3 FP32 per 128",
-                ),
-                Field(
-                    name="rounding",
-                    lsb=31,
-                    width=1,
-                    doc="0 nearest even, 1 stochastic where D's format has it, by the key at `bias_at` + 128",
-                ),
-                Field(
-                    name="b_scaled",
-                    lsb=126,
-                    width=2,
-                    hi=2,
-                    doc="B's block scales: 0 none (all 1), 1 one for each row, 2 one for the tile",
-                ),
+                Field(name="saturate", lsb=28, width=1, default=1, doc="1: overflow gives the largest value"),
+                Field(name="block_scale", lsb=29, width=2, doc="scales along K: 0 none, 1 MX, 2 NVFP4, 3 FP32"),
+                Field(name="rounding", lsb=31, width=1, doc="0 nearest even, 1 stochastic by the key behind `bias_at`"),
+                Field(name="b_scaled", lsb=126, width=2, hi=2, doc="B's block scales: 0 none, 1 per row, 2 per tile"),
                 Field(name="m", lsb=352, width=6, lo=1, hi=32, default=1, doc="rows of the tile"),
                 Field(name="n", lsb=358, width=6, lo=1, hi=32, default=1, doc="columns of the tile"),
                 Field(name="k", lsb=364, width=17, lo=1, hi=1 << 16, default=1, doc="elements of the inner dimension"),
@@ -422,20 +400,8 @@ INSTRUCTIONS: dict[Opcode, Instruction] = {
                 Field(name="c_pitch", lsb=416, width=16, doc="words between C's chunk columns"),
                 Field(name="d_pitch", lsb=432, width=16, doc="words between D's chunk columns"),
                 Field(name="scale", lsb=448, width=32, doc="FP32 bits of the scalar scale"),
-                Field(
-                    name="a_scales",
-                    lsb=480,
-                    width=16,
-                    signed=True,
-                    doc="words from the one that holds a to A's block scales",
-                ),
-                Field(
-                    name="b_scales",
-                    lsb=496,
-                    width=16,
-                    signed=True,
-                    doc="words from the one that holds b to B's block scales",
-                ),
+                Field(name="a_scales", lsb=480, width=16, signed=True, doc="words from a's to A's block scales"),
+                Field(name="b_scales", lsb=496, width=16, signed=True, doc="words from b's to B's block scales"),
             ),
             addresses=(
                 AddressSlot(name="a", slot=1, memory=False, multiple=32, doc="L1 address of A's chunk (0, 0)"),
@@ -467,12 +433,14 @@ INSTRUCTIONS: dict[Opcode, Instruction] = {
                 "D[i, j] = epilogue(C[i, j] + sum over k of A[i, k] * B[j, k]) for one macro tile: the block-exact dot "
                 "product in rising K, then scale, bias, activation and conversion. A is m x k, B is n x k: rows in L1 "
                 "are rows of the operand, chunks run along K; transposed: rows in L1 run along K, chunks along m or n. "
-                "Block scales are `gemel_golden.scaled`'s. They lie in lines of 32, one line for a group of K and one "
+                "Block scales are `gemel_golden.scaled`'s: MX E8M0 for 32 elements of K, NVFP4 E4M3 for 16, FP32 for "
+                "128; an operand without them counts as 1. They lie in lines of 32, one line for a group of K and one "
                 "scale for a row of the tile, line after line: 32 bytes each, or 128 of FP32; with one FP32 scale for "
-                "the tile a line is 32 bytes that begin with it. NVFP4 belongs to two 4-bit operands, block scales "
-                "to a product that isn't of two integers: `block_scale` has no effect elsewhere. The key of stochastic "
+                "the tile a line is 32 bytes that begin with it. NVFP4 belongs to two 4-bit operands, block scales to "
+                "a product that isn't of two integers: `block_scale` has no effect elsewhere. The key of stochastic "
                 "rounding is 24 bytes in the word 128 bytes behind `bias_at`: seed (8), element index of D[0, 0] (8), "
-                "tensor number (4), indices between rows (4); `gemel_golden.philox.rounding_bits` says what they give."
+                "tensor number (4), indices between rows (4); `gemel_golden.philox.rounding_bits` says what they "
+                "give. To integers and 32 bits rounding is nearest even."
             ),
         ),
         Instruction(
