@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from gemel.driver.memory import OutOfDeviceMemory
     from gemel.driver.program import Program, reg
     from gemel.kernels.matmul import matmul
+    from gemel.lang import KernelError, kernel
     from gemel.tensors import Tensor, empty, tensor
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "DeviceFault",
     "DeviceTimeout",
     "Event",
+    "KernelError",
     "Launch",
     "OutOfDeviceMemory",
     "Program",
@@ -28,6 +30,7 @@ __all__ = [
     "assemble",
     "disassemble",
     "empty",
+    "kernel",
     "matmul",
     "open",
     "reg",
@@ -42,6 +45,7 @@ _HOMES = {
     "driver.memory": ("OutOfDeviceMemory",),
     "driver.program": ("Program", "reg"),
     "kernels.matmul": ("matmul",),
+    "lang": ("KernelError", "kernel"),
     "tensors": ("Tensor", "empty", "tensor"),
 }
 """Modules and their public names, imported at first use: `gemel --help` needn't wait for NumPy."""

@@ -124,6 +124,7 @@ def multiply(
     d: tuple[Format, Matrix],
     *,
     scales: tuple[int, int] = (0, 0),
+    reads: Iterable[Region] = (),
     writes: Iterable[Region] = (),
 ) -> None:
     """MATMULs of D = A @ B over the whole of K: each operand with the matrix that holds it, and its first row and byte.
@@ -132,7 +133,7 @@ def multiply(
     """
     (a_shape, a_matrix, *a_start), (b_shape, b_matrix, *b_start) = a, b
     out, d_matrix = d
-    writes = list(writes)
+    reads, writes = list(reads), list(writes)
     columns = tile_rows(config, b_shape, "b")
     for i, (m0, m) in enumerate(tile_rows(config, a_shape, "a")):
         for j, (n0, n) in enumerate(columns):
@@ -158,7 +159,7 @@ def multiply(
                     at = first + number * shape.scales.l1_bytes(shape.k)
                     values |= {"block_scale": shape.scales.mode, f"{name}_scaled": shape.scales.scaled}
                     values[f"{name}_scales"] = at // WORD - values[name] // WORD
-            schedule.emit(Opcode.MATMUL, values, writes=writes)
+            schedule.emit(Opcode.MATMUL, values, reads=reads, writes=writes)
 
 
 def _tile(shape: Operand, matrix: Matrix, start: list[int], first: int) -> int:

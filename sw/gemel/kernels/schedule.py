@@ -3,8 +3,12 @@
 Units run beside each other and meet only through semaphores. `Schedule` keeps, for each region, who wrote and read it
 last, and gives an instruction a wait on the other unit's latest instruction that it depends on (read after write,
 write after read, write after write). Units finish in program order, so one semaphore per pair of units serves, and a
-wait that an earlier one of the same unit implies is left out. Every dependency points backwards in the program: a
-schedule can't deadlock.
+wait that earlier ones imply, of the same unit or of the instructions waited for, is left out. Every dependency points
+backwards in the program: a schedule can't deadlock.
+
+An instruction has two waits and two signals. A third signal is given by a later instruction of the same unit; a third
+wait is taken by an instruction before it that does nothing else: VECTOR for its own unit, otherwise a NOP, which holds
+the sequencer.
 """
 
 from __future__ import annotations
@@ -16,10 +20,13 @@ from gemel_golden.isa import INSTRUCTIONS, Opcode, Unit, encode
 
 __all__ = ["Region", "Schedule"]
 
+_UNITS = (Unit.LOAD, Unit.TENSOR, Unit.STORE, Unit.VECTOR)
 _SEMAPHORES: dict[tuple[Unit, Unit], int] = {
-    pair: number for number, pair in enumerate((p, c) for p in Unit for c in Unit if p in (1, 2, 3) and c in (1, 2, 3))
+    pair: number for number, pair in enumerate((p, c) for p in _UNITS for c in (*_UNITS, Unit.SEQUENCER))
 }
 """The semaphore by which a producing unit releases a consuming one."""
+_SYNCS = 2
+"""Waits, and signals, of an instruction."""
 
 
 @dataclass(eq=False)
@@ -36,8 +43,11 @@ class Region:
 class _Entry:
     opcode: Opcode
     values: dict[str, int]
+    unit: Unit
     waits: list[int] = field(default_factory=list)
     signals: list[int] = field(default_factory=list)
+    after: dict[Unit, int] = field(default_factory=dict)
+    """By unit, the instruction that is known to be done when this one starts."""
 
 
 class Schedule:
@@ -45,7 +55,8 @@ class Schedule:
 
     def __init__(self) -> None:
         self._entries: list[_Entry] = []
-        self._waited: dict[tuple[Unit, Unit], int] = {}
+        self._last: dict[Unit, dict[Unit, int]] = {unit: {} for unit in (*_UNITS, Unit.SEQUENCER)}
+        """By unit, what is known to be done when its next instruction starts."""
 
     def __len__(self) -> int:
         return len(self._entries) + 1
@@ -74,30 +85,67 @@ class Schedule:
             after(region.writes, also_own=False)
             after(region.reads, also_own=False)
 
-        number = len(self._entries)
-        entry = _Entry(opcode, dict(values))
-        for producer, needed in needs.items():
-            pair = (producer, unit)
-            if needed > self._waited.get(pair, -1):
-                self._waited[pair] = needed
-                entry.waits.append(_SEMAPHORES[pair])
-                self._entries[needed].signals.append(_SEMAPHORES[pair])
+        entry = _Entry(opcode, dict(values), unit)
+        self._order(entry, needs)
         self._entries.append(entry)
+        number = len(self._entries) - 1
         for region in reads:
             region.reads[unit] = number
         for region in writes:
             region.writes[unit] = number
 
+    def _order(self, entry: _Entry, needs: dict[Unit, int]) -> None:
+        """Let `entry` start after these instructions, by as few waits as do."""
+        known = self._last[entry.unit]
+        # Whoever was emitted last knows most: what its own waits imply needs none.
+        for producer, needed in sorted(needs.items(), key=lambda need: -need[1]):
+            if needed <= max(known.get(producer, -1), self._last[Unit.SEQUENCER].get(producer, -1)):
+                continue
+            if len(entry.waits) < _SYNCS and (giver := self._giver(producer, needed)) is not None:
+                self._wait(entry, entry.unit, giver)
+            else:
+                self._carry(entry, producer, needed)
+        entry.after = dict(known)
+
+    def _giver(self, producer: Unit, needed: int) -> int | None:
+        """The first instruction of the unit, from `needed` on, that has a signal left."""
+        for number in range(needed, len(self._entries)):
+            entry = self._entries[number]
+            if entry.unit == producer and len(entry.signals) < _SYNCS:
+                return number
+        return None
+
+    def _wait(self, entry: _Entry, unit: Unit, giver: int) -> None:
+        """`entry` of `unit` waits for instruction `giver`, and knows what that one knew."""
+        source = self._entries[giver]
+        semaphore = _SEMAPHORES[source.unit, unit]
+        entry.waits.append(semaphore)
+        source.signals.append(semaphore)
+        known = self._last[unit]
+        known[source.unit] = max(known.get(source.unit, -1), giver)
+        for other, number in source.after.items():
+            known[other] = max(known.get(other, -1), number)
+
+    def _carry(self, entry: _Entry, producer: Unit, needed: int) -> None:
+        """An instruction before `entry` that waits in its place. Raises ValueError where no signal is left."""
+        giver = self._giver(producer, needed)
+        if giver is None:
+            name = self._entries[needed].opcode.name
+            raise ValueError(f"instruction {needed} ({name}) would need a third signal, for {entry.opcode.name}")
+        if entry.unit == Unit.VECTOR:
+            carrier = _Entry(Opcode.VECTOR, {"run": 0}, Unit.VECTOR)
+        else:
+            carrier = _Entry(Opcode.NOP, {}, Unit.SEQUENCER)
+        self._wait(carrier, carrier.unit, giver)
+        carrier.after = dict(self._last[carrier.unit])
+        self._entries.append(carrier)
+
     def encode(self) -> bytes:
-        """The program's bytes. Raises ``ValueError`` when an instruction would need a third wait or signal."""
+        """The program's bytes."""
         program = []
-        for number, entry in enumerate(self._entries):
+        for entry in self._entries:
             values = entry.values
             for kind, semaphores in (("wait", entry.waits), ("signal", entry.signals)):
-                if len(semaphores) > 2:
-                    raise ValueError(
-                        f"instruction {number} ({entry.opcode.name}) needs {len(semaphores)} {kind}s; the limit is 2"
-                    )
                 for i, semaphore in enumerate(semaphores):
                     values |= {f"{kind}{i}": semaphore, f"{kind}{i}_count": 1}
             program.append(encode(entry.opcode, **values))

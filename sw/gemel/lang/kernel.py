@@ -1,0 +1,266 @@
+"""`@gemel.kernel`: a function on tiles that runs on a device, in plain NumPy, or is looked at as a program."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gemel.dtypes import dtype, from_codes, to_codes
+from gemel.lang.compiler import compile_graph
+from gemel.lang.errors import KernelError
+from gemel.lang.graph import Graph, Kind, Op
+from gemel.lang.interpreter import interpret
+from gemel.lang.program import Compiled, Tensors
+from gemel.lang.tiles import Tile
+from gemel.lang.trace import Trace
+from gemel.tensors import Tensor, empty
+from gemel_golden import fp32
+from gemel_golden.config import ChipConfig, config
+from gemel_golden.formats import Format, by_name
+
+__all__ = ["Kernel", "kernel"]
+
+Specs = tuple[Any, ...]
+_CODE: weakref.WeakKeyDictionary[Any, dict[int, Any]] = weakref.WeakKeyDictionary()
+"""By device, the vector code of programs that it holds already."""
+
+
+@dataclass(frozen=True)
+class _TensorSpec:
+    """A tensor as a kernel is compiled for it; a vector is a row."""
+
+    shape: tuple[int, ...]
+    fmt: str
+
+    @property
+    def matrix(self) -> tuple[int, int]:
+        return (1, self.shape[0]) if len(self.shape) == 1 else (self.shape[0], self.shape[1])
+
+
+@dataclass(frozen=True)
+class _NumberSpec:
+    """A number that is given at the call."""
+
+    kind: Kind
+
+
+@dataclass(frozen=True)
+class _FixedSpec:
+    """Anything else: a part of the program."""
+
+    value: Any
+
+
+def kernel(function: Callable[..., Any]) -> Kernel:
+    """Make a kernel of a function on tiles.
+
+    Its positional parameters take tensors, which it sees as tiles, and numbers, which are given at each call. Keyword-only
+    parameters, and positional ones that get ``None``, are parts of the program: Python code can branch on them.
+    """
+    return Kernel(function)
+
+
+class Kernel:
+    """A function on tiles; see `kernel`. Programs are kept by chip, shapes, formats and strides."""
+
+    def __init__(self, function: Callable[..., Any]):
+        functools.update_wrapper(self, function)
+        self.function = function
+        self.signature = inspect.signature(function)
+        if "out" in self.signature.parameters:
+            raise KernelError(f"{function.__name__} has a parameter `out`, which calls use for the result's tensors")
+        self._graphs: dict[Specs, tuple[Graph, bool]] = {}
+        self._compiled: dict[tuple[Any, ...], Compiled] = {}
+
+    def __repr__(self) -> str:
+        return f"<kernel {self.function.__name__}>"
+
+    def __call__(self, *args: Any, out: Tensor | tuple[Tensor, ...] | None = None, **options: Any) -> Any:
+        """Run on the device that the tensors live on; a tensor, or a tuple of them, in the order of the return.
+
+        out: tensors to write to instead of new ones; their rows must be contiguous. Raises KernelError for what can't
+        be compiled and `DeviceFault` when the chip stops.
+        """
+        values = self._bind(args, options)
+        specs = tuple(_spec(value) for value in values)
+        graph, single = self._trace(specs)
+        tensors = [values[position] for position in graph.inputs]
+        if any(not isinstance(x, Tensor) for x in tensors):
+            raise TypeError(f"{self.function.__name__} runs on tensors; for arrays there is .interpret")
+        device = tensors[0].device
+        if any(x.device is not device for x in tensors):
+            raise ValueError(f"{self.function.__name__}: the tensors live on different devices")
+        results = self._results(graph, specs, device, out)
+        if all(x.size for x in (*tensors, *results)):
+            strides = Tensors(
+                {position: _strides(values[position]) for position in graph.inputs},
+                tuple(_strides(x) for x in results),
+            )
+            compiled = self._program(graph, specs, strides, device.config)
+            numbers = [_bits(values[position]) for position in graph.scalars]
+            device.run(compiled.program, [_code(device, compiled), *tensors_of(tensors + results), *numbers])
+        return results[0] if single else tuple(results)
+
+    def interpret(self, *args: Any, **options: Any) -> Any:
+        """The same on NumPy arrays (or tensors) by the plain interpreter: arrays of the same bits as on a device."""
+        values = self._bind(args, options)
+        specs = tuple(_spec(value) for value in values)
+        graph, single = self._trace(specs)
+        codes = {p: _codes(values[p]).reshape(specs[p].matrix) for p in graph.inputs}
+        found = interpret(graph, codes, {p: _bits(values[p]) for p in graph.scalars})
+        vectors = self._vectors(specs)
+        results = [
+            from_codes(code.reshape(-1) if vectors else code, by_name(node.fmt))
+            for code, node in zip(found, graph.outputs, strict=True)
+        ]
+        return results[0] if single else tuple(results)
+
+    def compile(self, chip: str | ChipConfig, *args: Any, **options: Any) -> Compiled:
+        """The program for a chip and arguments: tensors, arrays, `(shape, dtype)` pairs in their place, numbers."""
+        values = self._bind(args, options)
+        specs = tuple(_spec(value) for value in values)
+        graph, _ = self._trace(specs)
+        strides = {p: _strides(values[p]) for p in graph.inputs}
+        outputs = tuple(_dense(node.shape, by_name(node.fmt)) for node in graph.outputs)
+        return self._program(graph, specs, Tensors(strides, outputs), config(chip))
+
+    def _bind(self, args: tuple[Any, ...], options: dict[str, Any]) -> list[Any]:
+        bound = self.signature.bind(*args, **options)
+        bound.apply_defaults()
+        values = []
+        for name, value in bound.arguments.items():
+            fixed = self.signature.parameters[name].kind == inspect.Parameter.KEYWORD_ONLY
+            values.append(_FixedSpec(value) if fixed else value)
+        return values
+
+    def _vectors(self, specs: Specs) -> bool:
+        """Whether all tensors are vectors; the results are vectors then."""
+        return all(len(spec.shape) == 1 for spec in specs if isinstance(spec, _TensorSpec))
+
+    def _trace(self, specs: Specs) -> tuple[Graph, bool]:
+        if specs not in self._graphs:
+            self._graphs[specs] = self._traced(specs)
+        return self._graphs[specs]
+
+    def _traced(self, specs: Specs) -> tuple[Graph, bool]:
+        trace, inputs, scalars, arguments = Trace(), {}, {}, {}
+        for position, (name, spec) in enumerate(zip(self.signature.parameters, specs, strict=True)):
+            if isinstance(spec, _TensorSpec):
+                fmt = by_name(spec.fmt)
+                kind = Kind.INT if fmt.name == "int32" else Kind.FLOAT
+                inputs[position] = trace.node(Op.INPUT, (), spec.matrix, kind, (position, fmt))
+                arguments[name] = Tile(inputs[position], trace)
+            elif isinstance(spec, _NumberSpec):
+                scalars[position] = trace.node(Op.SCALAR, (), (1, 1), spec.kind, position)
+                arguments[name] = Tile(scalars[position], trace)
+            else:
+                arguments[name] = spec.value
+        name = self.function.__name__
+        if not inputs:
+            raise KernelError(f"{name} takes at least one tensor")
+        bound = inspect.BoundArguments(self.signature, arguments)  # pyright: ignore[reportArgumentType]
+        returned = self.function(*bound.args, **bound.kwargs)
+        single = not isinstance(returned, tuple)
+        outputs = (returned,) if single else returned
+        for value in outputs:
+            if not isinstance(value, Tile):
+                raise KernelError(f"{name} returns {type(value).__name__}; a kernel returns tiles")
+            if value.kind == Kind.BOOL:
+                raise KernelError(f"{name} returns truth values; make numbers of them with where(...)", value.node.where)
+            if value.node.op == Op.TRANSPOSE:
+                raise KernelError(f"{name} returns a transposed tile; .T is for operands of dot", value.node.where)
+        return Graph(name, inputs, scalars, [value.node for value in outputs]), single
+
+    def _results(
+        self, graph: Graph, specs: Specs, device: Any, out: Tensor | tuple[Tensor, ...] | None
+    ) -> list[Tensor]:
+        vectors = self._vectors(specs)
+        shapes = [node.shape[1:] if vectors else node.shape for node in graph.outputs]
+        if out is None:
+            return [empty(device, shape, node.fmt) for shape, node in zip(shapes, graph.outputs, strict=True)]
+        given = [out] if isinstance(out, Tensor) else list(out)
+        if len(given) != len(shapes):
+            raise ValueError(f"{graph.name} gives {len(shapes)} tensors; out has {len(given)}")
+        for x, shape, node in zip(given, shapes, graph.outputs, strict=True):
+            if x.shape != shape or x.dtype != node.fmt:
+                raise ValueError(f"out is {x.dtype} {x.shape}; {graph.name} gives {node.fmt} {shape}")
+        return given
+
+    def _program(self, graph: Graph, specs: Specs, strides: Tensors, chip: ChipConfig) -> Compiled:
+        key = (chip, specs, tuple(strides.inputs.items()), strides.outputs)
+        if key not in self._compiled:
+            self._check(graph, strides)
+            self._compiled[key] = compile_graph(graph, strides, chip)
+        return self._compiled[key]
+
+    def _check(self, graph: Graph, strides: Tensors) -> None:
+        """Rows must be contiguous, but those of a right operand of dot."""
+        names = [*self.signature.parameters]
+        right = {node.inputs[1] for node in graph.nodes if node.op == Op.DOT}
+        right |= {node.inputs[0] for node in right if node.op == Op.TRANSPOSE}
+        found = [(names[p], graph.inputs[p], strides.inputs[p]) for p in graph.inputs if graph.inputs[p] not in right]
+        found += [("out", node, pair) for node, pair in zip(graph.outputs, strides.outputs, strict=True)]
+        for name, node, (_, step) in found:
+            if node.shape[1] > 1 and step * 8 not in (by_name(node.fmt).bits, 0):
+                raise ValueError(f"{graph.name}: {name} has elements {step} bytes apart; its rows must be contiguous")
+
+
+def tensors_of(tensors: list[Tensor]) -> list[int]:
+    """Their addresses."""
+    return [x.address for x in tensors]
+
+
+def _spec(value: Any) -> Any:
+    """How a value takes part: a tensor, a number at the call, or a part of the program."""
+    if isinstance(value, Tensor):
+        return _TensorSpec(value.shape, value.dtype)
+    if isinstance(value, _FixedSpec):
+        return value
+    if value is None:
+        return _FixedSpec(None)
+    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], tuple):
+        return _TensorSpec(value[0], dtype(value[1]).name)
+    if isinstance(value, np.ndarray):
+        if not 1 <= value.ndim <= 2:
+            raise ValueError(f"a kernel takes arrays of one or two dimensions, not {value.shape}")
+        return _TensorSpec(value.shape, dtype(value.dtype).name)
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
+        raise TypeError(f"a kernel takes tensors and numbers, not {value!r}; name other parameters behind a *")
+    return _NumberSpec(Kind.INT if isinstance(value, int | np.integer) else Kind.FLOAT)
+
+
+def _bits(value: Any) -> int:
+    if isinstance(value, int | np.integer):
+        return int(value) & 0xFFFF_FFFF
+    return int(fp32.bits_of(np.float64(value)))
+
+
+def _codes(value: Any) -> NDArray[Any]:
+    return value.codes() if isinstance(value, Tensor) else to_codes(value)[0]
+
+
+def _dense(shape: tuple[int, int], fmt: Format) -> tuple[int, int]:
+    return -(-shape[1] * fmt.bits // 8), fmt.bits // 8
+
+
+def _strides(value: Any) -> tuple[int, int]:
+    """Strides of a tensor as a matrix; dense ones for what isn't a tensor."""
+    if isinstance(value, Tensor):
+        return (0, value.strides[0]) if value.ndim == 1 else (value.strides[0], value.strides[1])
+    spec = _spec(value)
+    return _dense(spec.matrix, by_name(spec.fmt))
+
+
+def _code(device: Any, compiled: Compiled) -> Any:
+    """The buffer of a program's vector code on a device."""
+    held = _CODE.setdefault(device, {})
+    if id(compiled) not in held:
+        held[id(compiled)] = (device.upload(compiled.code), compiled)
+    return held[id(compiled)][0]

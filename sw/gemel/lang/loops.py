@@ -1,0 +1,294 @@
+"""A stage's vector program: loops over the rows and the columns of a block around the emitter's values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from gemel.lang.emitter import Arguments, Emitter
+from gemel.lang.graph import Cast, Node, Op
+from gemel.lang.order import CHAINS, IDENTITIES, METHODS
+from gemel.lang.sections import CHEAP, Section, Sections, Sink
+from gemel.lang.storage import Field
+from gemel.vector import Vec, VectorProgram
+from gemel_golden.vector_isa import LANES
+
+__all__ = ["Variant", "last_program", "stage_program"]
+
+KEPT_LINES = 512
+"""Bytes of tiles that don't vary with the row, up to which vector registers keep them."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A way to compile the same values.
+
+    fused: all passes of a stage in one loop over the rows, with all columns unrolled. keep: what costs little to make
+    stays in registers from pass to pass too. unroll: vectors in an iteration of a loop over columns.
+    """
+
+    fused: bool
+    keep: bool = False
+    unroll: int = 4
+
+
+def stage_program(
+    sections: Sections, stage: int, variant: Variant, arguments: Arguments, pool: Mapping[int, Field]
+) -> VectorProgram | None:
+    """The program of a stage for a block of rows, or ``None`` when it has nothing to do."""
+    items = [section for section in sections.items if section.stage == stage]
+    if not items:
+        return None
+    emitter = Emitter(sections.fields, sections.levels.blocked, arguments, pool)
+    emitter.keep_lines = sum(item.size for item in sections.groups["line"].fields) <= KEPT_LINES
+    loops = _Loops(sections, emitter, variant)
+    for number, section in enumerate(items):
+        if number:
+            emitter.builder.fence()
+        emitter.loadable = lambda node, section=section: sections.homes.get(node) is not section
+        if section.columns:
+            loops.columns(section)
+        else:
+            loops.rows(section)
+    return emitter.builder.build()
+
+
+def last_program(
+    sections: Sections, variant: Variant, arguments: Arguments, pool: Mapping[int, Field]
+) -> VectorProgram | None:
+    """The program for what is known after the last row, or ``None``."""
+    if not sections.last:
+        return None
+    graph = sections.levels.graph
+    sinks = [Sink(item.node, item) for item in sections.groups["last"].fields]
+    emitter = Emitter(sections.fields, set(graph.nodes), arguments, pool)
+    loops = _Loops(sections, emitter, variant)
+    emitter.looped(lambda: loops.sweep(sinks, unrolled=variant.fused), lambda body: body())
+    return emitter.builder.build()
+
+
+class _Loops:
+    def __init__(self, sections: Sections, emitter: Emitter, variant: Variant):
+        self.sections, self.emitter, self.variant = sections, emitter, variant
+
+    def rows(self, section: Section) -> None:
+        """All passes over each row, row after row."""
+        e = self.emitter
+        e.stepping, e.before = 0, 0
+
+        def body() -> None:
+            with e.scope():
+                for number, sinks in section.passes.items():
+                    e.pass_number = number
+                    self.sweep(sinks, unrolled=self.variant.fused)
+                    if not self.variant.keep:
+                        e.forget(lambda node: node.shape[1] > 1 and self.sections.cost(node) <= CHEAP)
+                self._next_row()
+
+        self._over_rows(body)
+
+    def _over_rows(self, body: Callable[[], None]) -> None:
+        e = self.emitter
+
+        def around(body: Callable[[], None]) -> None:
+            with e.builder.loop(e.argument("rows")):
+                body()
+
+        e.looped(body, around)
+
+    def _next_row(self) -> None:
+        e = self.emitter
+        for key, address in e.addresses().items():
+            group = key[0]  # pyright: ignore[reportIndexIssue]
+            if not group.flat:
+                e.builder.move(address, 1, 0, relative=True)
+        for key, value in e.ready.items():
+            if isinstance(key, tuple) and key[0] == "row":
+                e.builder.sadd(value, 1, into=value)
+
+    def sweep(self, sinks: list[Sink], *, unrolled: bool) -> None:
+        """One pass over the columns of a row, then what it gives for the row."""
+        wide = [sink for sink in sinks if _columns(sink) > 1]
+        for cols in dict.fromkeys(_columns(sink) for sink in wide):
+            self._sweep([sink for sink in wide if _columns(sink) == cols], cols, unrolled)
+        for sink in sinks:
+            if sink not in wide:
+                self._take(sink, None, {})
+
+    def _sweep(self, sinks: list[Sink], cols: int, unrolled: bool) -> None:
+        e = self.emitter
+        vectors = -(-cols // LANES)
+        unroll = self.variant.unroll
+        chains: dict[Node, list[Vec]] = {sink.node: [] for sink in sinks if sink.field is None}
+        if unrolled or vectors <= unroll:
+            for j in range(vectors):
+                for sink in sinks:
+                    self._take(sink, j, chains)
+        else:
+            self._column_loop(sinks, cols // LANES // unroll, vectors, chains)
+        for node, found in chains.items():
+            e.scopes[-1][(node, None)] = e.finish(node.detail[0], found)
+
+    def _column_loop(self, sinks: list[Sink], count: int, vectors: int, chains: dict[Node, list[Vec]]) -> None:
+        e, unroll = self.emitter, self.variant.unroll
+        b = e.builder
+        for sink in sinks:
+            self._prepare(sink.node, set())
+        with e.scope():
+            carried = self._carried(sinks)
+            for node, found in chains.items():
+                identity = b.const(IDENTITIES[node.detail[0]])
+                found += [b.variable(identity) for _ in range(min(CHAINS, vectors))]
+            e.stepping, e.before = unroll, None
+            with b.loop(count):
+                work = {node: list(found) for node, found in chains.items()}
+                with e.scope():
+                    for j in range(unroll):
+                        for sink in sinks:
+                            self._take(sink, j, work)
+                    for variable, following in carried:
+                        b.assign(variable, following())
+                for node, found in chains.items():
+                    for variable, value in zip(found, work[node], strict=True):
+                        b.assign(variable, value)
+                for address in self._stepping().values():
+                    b.move(address, 0, unroll, relative=True)
+            e.before = count * unroll
+            with e.scope():
+                for j in range(vectors - count * unroll):
+                    for sink in sinks:
+                        self._take(sink, j, chains)
+            for address in self._stepping().values():
+                b.move(address, 0, -count * unroll, relative=True)
+        e.stepping, e.before = 0, 0
+
+    def _stepping(self) -> dict[object, object]:
+        e = self.emitter
+        return {key: value for key, value in e.addresses().items() if key[-1][-1] and key[-1][0] == e.pass_number}
+
+    def _prepare(self, node: Node, seen: set[Node]) -> None:
+        """Make what all columns of a row share before the loop over them."""
+        e = self.emitter
+        if node in seen or node in e.fields and e.loadable(node) and node.shape[1] > 1:
+            return
+        seen.add(node)
+        for source in node.inputs:
+            if source.shape[1] == 1:
+                e.value(source, None)
+            else:
+                self._prepare(source, seen)
+
+    def _carried(self, sinks: list[Sink]) -> list[tuple[Vec, Callable[[], Vec]]]:
+        """Variables of column numbers and running sums, with what they become after an iteration."""
+        e, unroll = self.emitter, self.variant.unroll
+        b = e.builder
+        found: list[tuple[Vec, Callable[[], Vec]]] = []
+        nodes: set[Node] = set()
+        for sink in sinks:
+            self._wide(sink.node, nodes, root=True)
+        for node in nodes:
+            if node.op == Op.INDEX:
+                start = e.hoisted(("iota",), lambda: e.builder.iota())
+                variable = b.variable(start)
+                e.scopes[-1][("columns",), "carried"] = variable
+
+                def following(node: Node = node) -> Vec:
+                    return e.builder.iadd(e.vector(node, unroll - 1), e.builder.const(LANES))
+
+                found.append((variable, following))
+            elif node.op == Op.SCAN:
+                variable = b.variable(b.const(0))
+                e.scopes[-1][("scan", node), "carried"] = variable
+                found.append((variable, lambda node=node: e.builder.mov(e.vector(node, unroll - 1).last)))
+        return found
+
+    def _wide(self, node: Node, found: set[Node], *, root: bool = False) -> None:
+        """The wide nodes that a sweep computes."""
+        e = self.emitter
+        if node in found or (not root and (node.shape[1] == 1 or (node in e.fields and e.loadable(node)))):
+            return
+        found.add(node)
+        for source in node.inputs:
+            self._wide(source, found)
+
+    def columns(self, section: Section) -> None:
+        """Sums down the columns: some columns at a time, all rows for each."""
+        e = self.emitter
+        for number, sinks in section.passes.items():
+            e.pass_number = number
+            for cols in dict.fromkeys(_columns(sink) for sink in sinks):
+                self._columns([sink for sink in sinks if _columns(sink) == cols], cols)
+
+    def _columns(self, sinks: list[Sink], cols: int) -> None:
+        vectors, unroll = -(-cols // LANES), self.variant.unroll
+        count = cols // LANES // unroll if vectors > unroll else 0
+        if count:
+            self._column_group(sinks, count, list(range(unroll)), 0)
+        for start in range(count * unroll, vectors, unroll):
+            self._column_group(sinks, 0, list(range(start, min(start + unroll, vectors))), start)
+
+    def _column_group(self, sinks: list[Sink], count: int, columns: list[int], start: int) -> None:
+        """Rows of `columns`; with a count, that many times, further on by so many columns each time."""
+        e = self.emitter
+        e.stepping, e.before = (len(columns), None) if count else (0, 0)
+        width = len(columns)
+        wide = _columns(sinks[0]) > 1
+
+        def body() -> None:
+            with e.scope():
+                if count and any(node.op == Op.INDEX for node in self.sections.levels.graph.nodes):
+                    lanes = e.hoisted(("iota",), lambda: e.builder.iota())
+                    e.scopes[-1][("columns",), "carried"] = e.hoisted(("index",), lambda: e.builder.variable(lanes))
+                sums = {(sink.node, j): e.builder.variable(e.load(e.fields[sink.node], j)) for sink in sinks for j in columns}
+                with e.builder.loop(e.argument("rows")), e.scope():
+                    for sink in sinks:
+                        for j in columns:
+                            variable = sums[sink.node, j]
+                            value = e.operand(sink.node.inputs[0], j if wide else None)
+                            method = getattr(e.builder, METHODS[sink.node.detail[0]])
+                            e.builder.assign(variable, method(variable, value))
+                    self._next_row()
+                for (node, j), variable in sums.items():
+                    e.store(e.fields[node], j, variable)
+                back = e.builder.ssub(0, e.argument("rows"))
+                for key, address in e.addresses().items():
+                    group, stepping = key[0], key[-1][-1]
+                    e.builder.move(address, 0 if group.flat else back, width if stepping else 0, relative=True)
+                for key, value in e.ready.items():
+                    if isinstance(key, tuple) and key[0] == "row":
+                        e.builder.sadd(e.argument(("row", 1)), 0, into=value)
+                if count and ("index",) in e.ready:
+                    e.builder.iadd(e.ready[("index",)], e.builder.const(width * LANES), into=e.ready[("index",)])
+
+        def around(body: Callable[[], None]) -> None:
+            if count:
+                with e.builder.loop(count):
+                    body()
+            else:
+                body()
+
+        e.looped(body, around)
+        e.stepping, e.before = 0, 0
+
+    def _take(self, sink: Sink, j: int | None, chains: dict[Node, list[Vec]]) -> None:
+        """Vector `j` of a row for a reduction or a store; what all columns share where it is ``None``."""
+        e = self.emitter
+        node = sink.node
+        if sink.field is None:
+            source = node.inputs[0]
+            if source.shape[1] == 1:
+                e.value(node, None)
+            else:
+                e.chain(node.detail[0], chains[node], j or 0, e.vector(source, j), source.shape[1])
+            return
+        if node.op == Op.CAST:
+            cast: Cast = node.detail
+            random = e.vector(node.inputs[1], j) if cast.stochastic else None
+            e.store(sink.field, j or 0, e.operand(node.inputs[0], j), saturate=cast.saturate, random=random)
+            return
+        e.store(sink.field, j or 0, e.operand(node, j))
+
+
+def _columns(sink: Sink) -> int:
+    """Columns over which a sink's pass goes."""
+    return sink.node.shape[1] if sink.field is not None else sink.node.inputs[0].shape[1]

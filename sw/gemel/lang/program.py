@@ -1,0 +1,426 @@
+"""A kernel's program for one chip: L1 shared out, blocks of rows in a pipeline of LOAD, TENSOR, VECTOR and STORE."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from gemel.kernels.matmul_l1 import Matrix, multiply
+from gemel.kernels.schedule import Region, Schedule
+from gemel.kernels.tiling import Operand
+from gemel.lang.emitter import Arguments
+from gemel.lang.errors import KernelError
+from gemel.lang.graph import Graph, Node, Op, stored
+from gemel.lang.levels import Levels
+from gemel.lang.loops import Variant, last_program, stage_program
+from gemel.lang.order import IDENTITIES
+from gemel.lang.sections import Sections
+from gemel.lang.storage import Field, Group
+from gemel.vector import VectorProgram
+from gemel_golden.config import CHUNK, WORD, ChipConfig
+from gemel_golden.formats import FORMATS, by_name
+from gemel_golden.isa import VECTOR_BUNDLES, Layout, Opcode
+from gemel_golden.vector_isa import BUNDLE_BYTES
+
+__all__ = ["Compiled", "Tensors", "compile_variant"]
+
+CODE_REG = 1
+"""Address register of the launch that holds the address of the vector code."""
+ROW_BYTES = 1 << 15
+"""Bytes of a row that one LOAD or STORE takes at most."""
+BLOCKS = 8
+"""Blocks that a kernel is cut into where L1 would take larger ones: the first LOAD and the last STORE are beside nothing."""
+BLOCK_BYTES = 16 * 1024
+"""Bytes of a block, from memory and to it, below which it isn't cut further."""
+SCALARS = 8
+"""Constants that scalar registers hold; the others wait in L1."""
+
+
+@dataclass(frozen=True)
+class Tensors:
+    """Strides in bytes (rows, columns) of tensors by the position of their parameter, and of outputs by number."""
+
+    inputs: Mapping[int, tuple[int, int]]
+    outputs: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compiled:
+    """A program and what it is made of.
+
+    Its launch arguments: the address of `code`, those of the tensors and of the outputs in their order, the numbers.
+    """
+
+    program: bytes
+    code: bytes
+    """Bundles and constants, which device memory holds at a multiple of 64."""
+    parts: Mapping[str, VectorProgram] = field(repr=False)
+    """The vector programs by name."""
+    rows: int
+    """Rows of a block."""
+    l1_bytes: int
+    timeline: list[tuple[str, int]] = field(repr=False, default_factory=list)
+
+    @property
+    def listing(self) -> str:
+        """The vector programs as text."""
+        return "\n".join(f"# {name}\n{part.listing}" for name, part in self.parts.items())
+
+
+def compile_variant(graph: Graph, tensors: Tensors, config: ChipConfig, variant: Variant) -> Compiled:
+    """Compile in one way. Raises KernelError, or ValueError where this way needs too many registers or bundles."""
+    return _Program(graph, tensors, config, variant).compile()
+
+
+class _Program:
+    def __init__(self, graph: Graph, tensors: Tensors, config: ChipConfig, variant: Variant):
+        self.graph, self.tensors, self.config, self.variant = graph, tensors, config, variant
+        self.levels = Levels(graph)
+        self.sections = Sections(self.levels, variant.fused)
+        self.groups = self.sections.groups
+        self.pool: dict[int, Field] = {}
+        self.regions: dict[tuple[Group, int], Region] = {}
+        self.schedule = Schedule()
+        positions = [*graph.inputs]
+        self.registers = {position: CODE_REG + 1 + i for i, position in enumerate(positions)}
+        first = CODE_REG + 1 + len(positions)
+        self.output_registers = [first + i for i in range(len(graph.outputs))]
+        self.scalar_registers = {p: first + len(graph.outputs) + i for i, p in enumerate(graph.scalars)}
+        if len(graph.scalars) > 5:
+            raise KernelError(f"{graph.name} takes {len(graph.scalars)} numbers at the call; VECTOR has room for 5")
+
+    def compile(self) -> Compiled:
+        levels = self.levels
+        for node in self.sections.last:
+            self.groups["last"].add(node, by_name(node.fmt))
+        self._pool()
+        self.stages = self._stages()
+        self._share_l1()
+        parts: dict[str, VectorProgram] = {}
+        self.arguments: dict[str, Arguments] = {}
+        for name, make in self._makers().items():
+            arguments = Arguments()
+            for position in self.graph.scalars:
+                arguments.number(("scalar", position), late=False)
+            made = make(arguments)
+            if made is not None:
+                parts[name], self.arguments[name] = made, arguments
+        self.parts = parts
+        self._place_code()
+        self._emit(levels.rows)
+        return Compiled(
+            program=self.schedule.encode(),
+            code=self.code,
+            parts=parts,
+            rows=self.block,
+            l1_bytes=self.top,
+        )
+
+    def _makers(self) -> dict[str, Callable[[Arguments], VectorProgram | None]]:
+        stages = {section.stage for section in self.sections.items}
+        makers: dict[str, Callable[[Arguments], VectorProgram | None]] = {
+            f"stage {stage}": lambda a, stage=stage: stage_program(self.sections, stage, self.variant, a, self.pool)
+            for stage in sorted(stages)
+        }
+        makers["last"] = lambda a: last_program(self.sections, self.variant, a, self.pool)
+        return makers
+
+    # What lies where
+
+    def _pool(self) -> None:
+        """Constants beyond those that scalar registers hold."""
+        constants = [node for node in self.graph.nodes if node.op == Op.CONST and node.detail]
+        group = self.groups["pool"] = Group("pool", flat=True)
+        for node in constants[SCALARS - 3 :] if len(constants) > SCALARS else ():
+            self.pool.setdefault(node.detail, group.add(node, FORMATS["fp32"]))
+
+    def _stages(self) -> list[tuple[str, int]]:
+        """The pipeline: what each block passes through."""
+        vector = {section.stage for section in self.sections.items}
+        tensor = {self._dot_stage(node) for node in self.graph.nodes if node.op == Op.DOT}
+        found = [("load", 0)]
+        for stage in sorted(vector | tensor):
+            found += [("tensor", stage)] if stage in tensor else []
+            found += [("vector", stage)] if stage in vector else []
+        return [*found, ("store", 0)]
+
+    def _dot_stage(self, node: Node) -> int:
+        return self.levels.times[node][0]
+
+    def _life(self, group: Group) -> int:
+        """Steps of the pipeline from the first to the last that touch a group."""
+        steps = [self.stages.index(("vector", stage)) for stage in self.sections.uses.get(group, ())]
+        steps += [0] if any(item.node.op == Op.INPUT for item in group.fields) else []
+        steps += [len(self.stages) - 1] if group.name == "out" else []
+        for node in self.graph.nodes:
+            if node.op == Op.DOT:
+                fields = (self.sections.fields[node], self.sections.fields[node.inputs[0]])
+                if any(item.group is group for item in fields):
+                    steps.append(self.stages.index(("tensor", self._dot_stage(node))))
+        return max(steps) - min(steps)
+
+    def _share_l1(self) -> None:
+        """Choose the rows of a block and give every group its places."""
+        for group in self.groups.values():
+            if group.name.startswith("whole"):
+                self._orient(group)
+        rows = self.levels.rows
+        dots = any(stage == "tensor" for stage, _ in self.stages)
+        streamed = [group for group in self.groups.values() if group.streamed and group.fields]
+        lives = {group: self._life(group) for group in streamed}
+        reserve = min(VECTOR_BUNDLES * BUNDLE_BYTES, self.config.l1_bytes // 4)
+        for spare in (1, 0):
+            for block in self._candidates(rows, dots):
+                count = -(-rows // block)
+                for group in self.groups.values():
+                    if not group.name.startswith("whole"):
+                        group.arrange(block)
+                for group, life in lives.items():
+                    group.depth = max(1, min(life + spare, count))
+                total = sum(group.total for group in self.groups.values())
+                if total + reserve <= self.config.l1_bytes:
+                    self.block = block
+                    self._place_groups()
+                    return
+        sizes = ", ".join(
+            f"{group.name} {group.total:,}" for group in self.groups.values() if group.fields
+        )
+        raise KernelError(
+            f"{self.graph.name}: a block of {block} rows takes {total:,} bytes of L1 ({sizes}) beside {reserve:,} for "
+            f"its code; the {self.config.name} chip has {self.config.l1_bytes:,}",
+            self.graph.outputs[0].where,
+        )
+
+    def _candidates(self, rows: int, dots: bool) -> list[int]:
+        """Rows of a block, the best first."""
+        if dots:
+            tile = self.config.tile
+            return [size for size in (4 * tile, 2 * tile, tile) if size < 2 * rows or size == tile]
+        for group in self.groups.values():
+            group.arrange(1)
+        row = max(1, self.groups["in"].row_bytes + self.groups["out"].row_bytes)
+        wanted = max(-(-rows // BLOCKS), -(-BLOCK_BYTES // row))
+        sizes = [1 << bit for bit in range(15, -1, -1)]
+        return [rows] * (rows <= wanted) + [size for size in sizes if size < 2 * wanted and size <= rows]
+
+    def _orient(self, group: Group) -> None:
+        """A whole operand lies in L1 as memory has it: its contiguous dimension along the rows."""
+        item = group.fields[0]
+        position, fmt = item.node.detail
+        size = fmt.bits // 8
+        rows, cols = item.node.shape
+        strides = self.tensors.inputs[position]
+        if strides[1] == size or cols == 1:
+            group.rows, item.cols = rows, cols
+        elif strides[0] == size or rows == 1:
+            group.rows, item.cols = cols, rows
+        else:
+            raise KernelError(f"an operand of dot has strides {strides} bytes; its rows or columns must be contiguous")
+        group.row_bytes = -(-item.cols * size // CHUNK) * CHUNK
+
+    def _place_groups(self) -> None:
+        self.top = 0
+        for group in self.groups.values():
+            if not group.fields:
+                continue
+            group.bases = []
+            for slot in range(group.depth):
+                group.bases.append(self.top)
+                self.regions[group, slot] = Region(self.top, group.size)
+                self.top += -(-group.size // WORD) * WORD
+
+    def _place_code(self) -> None:
+        bundles = b""
+        self.entries: dict[str, int] = {}
+        for name, part in self.parts.items():
+            self.entries[name] = len(bundles) // BUNDLE_BYTES
+            bundles += part.bundles + bytes(-len(part.bundles) % WORD)
+        self.resident = len(bundles) <= VECTOR_BUNDLES * BUNDLE_BYTES
+        constants = np.zeros(self.groups["pool"].row_bytes // 4, np.uint32)
+        for bits, item in self.pool.items():
+            constants[item.offset // 4] = bits
+        self.code = bundles + constants.tobytes()
+        self.code_bytes = len(bundles)
+        self.code_region = Region(self.top, len(bundles))
+        self.top += len(bundles)
+        self.loaded: str | None = None
+        if self.top > self.config.l1_bytes:
+            raise ValueError(f"{self.top} bytes of L1 are more than {self.config.l1_bytes}")
+
+    # What happens when
+
+    def _emit(self, rows: int) -> None:
+        self._begin()
+        count = -(-rows // self.block)
+        actions = {"load": self._load, "tensor": self._tensor, "vector": self._vector, "store": self._store}
+        for step in range(count + len(self.stages) - 1):
+            for number in range(len(self.stages) - 1, -1, -1):
+                block = step - number
+                if 0 <= block < count:
+                    kind, stage = self.stages[number]
+                    first = block * self.block
+                    actions[kind](stage, block, first, min(self.block, rows - first))
+        if "last" in self.parts:
+            names = ("sums", "line", "pool", "last")
+            reads = [self.regions[group, 0] for name in names[:3] if (group := self.groups[name]).fields]
+            self._run("last", {}, reads, [self.regions[self.groups["last"], 0]])
+            for item in self.groups["last"].fields:
+                number = self.graph.outputs.index(item.node)
+                self._move(Opcode.STORE, item, 0, self.output_registers[number], self.tensors.outputs[number], 0, 1)
+
+    def _begin(self) -> None:
+        """What every block needs: code, constants, tiles that don't vary with the row, whole operands, zero sums."""
+        if self.code_bytes:
+            values = {"mem_reg": CODE_REG, "l1": self.code_region.address, "count1": 1, "valid1": 1}
+            values |= {"bytes": self.code_bytes, "valid_bytes": self.code_bytes}
+            self.schedule.emit(Opcode.LOAD, values, writes=[self.code_region])
+        pool = self.groups["pool"]
+        if pool.fields:
+            values = {"mem_reg": CODE_REG, "mem": self.code_bytes, "l1": pool.bases[0], "count1": 1, "valid1": 1}
+            values |= {"bytes": pool.row_bytes, "valid_bytes": pool.row_bytes}
+            self.schedule.emit(Opcode.LOAD, values, writes=[self.regions[pool, 0]])
+        for item in self.groups["sums"].fields:
+            for start in range(0, item.size, ROW_BYTES):
+                values = {"mem_reg": CODE_REG, "l1": self.groups["sums"].bases[0] + item.offset + start}
+                values |= {"bytes": min(ROW_BYTES, item.size - start), "fill": IDENTITIES[item.node.detail[0]]}
+                self.schedule.emit(Opcode.LOAD, values, writes=[self.regions[self.groups["sums"], 0]])
+        for item in self.groups["line"].fields:
+            position = item.node.detail[0]
+            self._move(Opcode.LOAD, item, 0, self.registers[position], self.tensors.inputs[position], 0, 1)
+        if self.code_bytes and self.resident:
+            fetch = self.code_bytes // BUNDLE_BYTES
+            values = {"run": 0, "fetch": fetch, "program": self.code_region.address}
+            self.schedule.emit(Opcode.VECTOR, values, reads=[self.code_region])
+        for group in self.groups.values():
+            if group.name.startswith("whole"):
+                item = group.fields[0]
+                position = item.node.detail[0]
+                stride = max(self.tensors.inputs[position])
+                self._move(Opcode.LOAD, item, 0, self.registers[position], (stride, 0), 0, group.rows)
+
+    def _load(self, _: int, block: int, first: int, rows: int) -> None:
+        for group in self.groups.values():
+            for item in group.fields if group.streamed else ():
+                if item.node.op == Op.INPUT:
+                    position = item.node.detail[0]
+                    strides = self.tensors.inputs[position]
+                    self._move(Opcode.LOAD, item, block, self.registers[position], strides, first, rows)
+
+    def _store(self, _: int, block: int, first: int, rows: int) -> None:
+        for item in self.groups["out"].fields:
+            for number, node in enumerate(self.graph.outputs):
+                if node is item.node:
+                    strides = self.tensors.outputs[number]
+                    self._move(Opcode.STORE, item, block, self.output_registers[number], strides, first, rows)
+
+    def _move(
+        self,
+        opcode: Opcode,
+        item: Field,
+        block: int,
+        register: int,
+        strides: tuple[int, int],
+        first: int,
+        rows: int,
+    ) -> None:
+        """LOAD or STORE rows of one field."""
+        group = item.group
+        slot = block % group.depth
+        region = self.regions[group, slot]
+        for start in range(0, item.row_bytes, ROW_BYTES):
+            size = min(ROW_BYTES, item.row_bytes - start)
+            column = start // CHUNK
+            place = group.bases[slot] + (column * group.pitch * WORD if group.tile else item.offset + start)
+            values = {
+                "layout": Layout.TILE if group.tile else Layout.LINEAR,
+                "mem_reg": register,
+                "mem": first * strides[0] + start,
+                "l1": place,
+                "pitch": group.pitch,
+                "count1": rows,
+                "stride1": strides[0] if rows > 1 else 0,
+                "bytes": size,
+            }
+            if opcode == Opcode.LOAD:
+                values |= {"valid1": rows, "valid_bytes": size}
+                self.schedule.emit(opcode, values, writes=[region])
+            else:
+                self.schedule.emit(opcode, values, reads=[region])
+
+    def _vector(self, stage: int, block: int, first: int, rows: int) -> None:
+        reads, writes = [], []
+        name = f"stage {stage}"
+        for what in self.arguments[name].numbers:
+            if isinstance(what, Group):
+                region = self.regions[what, block % what.depth]
+                own = any(
+                    sink.field is not None and sink.field.group is what
+                    for section in self.sections.items
+                    if section.stage == stage
+                    for sinks in section.passes.values()
+                    for sink in sinks
+                )
+                if own:
+                    writes.append(region)
+                if not own or what.name == "cross":
+                    reads.append(region)
+        for group_name in ("line", "pool"):
+            if self.groups[group_name].fields:
+                reads.append(self.regions[self.groups[group_name], 0])
+        if self.groups["sums"].fields:
+            reads.append(self.regions[self.groups["sums"], 0])
+            writes.append(self.regions[self.groups["sums"], 0])
+        values: dict[str, int] = {}
+        for what, number in self.arguments[name].numbers.items():
+            if isinstance(what, Group):
+                values[f"x{number}"] = what.bases[block % what.depth]
+            elif what == "rows":
+                values[f"x{number}"] = rows
+            elif isinstance(what, tuple) and what[0] == "row":
+                values[f"x{number}"] = first * what[1] & 0xFFFF_FFFF
+        self._run(name, values, reads, writes)
+
+    def _run(self, name: str, values: dict[str, int], reads: list[Region], writes: list[Region]) -> None:
+        for what, number in self.arguments[name].numbers.items():
+            if isinstance(what, tuple) and what[0] == "scalar":
+                values[f"x{number}_reg"] = self.scalar_registers[what[1]]
+        if self.resident:
+            values["entry"] = self.entries[name]
+        elif self.loaded != name:
+            self.loaded = name
+            values["fetch"] = -(-len(self.parts[name].bundles) // WORD) * 2
+            values["program"] = self.code_region.address + self.entries[name] * BUNDLE_BYTES
+            reads = [*reads, self.code_region]
+        self.schedule.emit(Opcode.VECTOR, values, reads=reads, writes=writes)
+
+    def _tensor(self, stage: int, block: int, _: int, rows: int) -> None:
+        for node in self.graph.nodes:
+            if node.op == Op.DOT and self._dot_stage(node) == stage:
+                self._dot(node, block, rows)
+
+    def _dot(self, node: Node, block: int, rows: int) -> None:
+        left, right = node.inputs[0], node.inputs[1]
+        source = stored(right)
+        a, d = self.sections.fields[left], self.sections.fields[node]
+        b = self.groups[f"whole{source.detail[0]}"]
+        k, n = node.inputs[0].shape[1], node.shape[1]
+        along_k = (b.rows, b.fields[0].cols) == (n, k)
+        if n == k:
+            contiguous_rows = self.tensors.inputs[source.detail[0]][1] == source.detail[1].bits // 8
+            along_k = contiguous_rows == (right.op == Op.TRANSPOSE)
+        matrices = [
+            Matrix(address=item.bases[block % item.depth], rows=item.rows, row_bytes=item.row_bytes)
+            for item in (a.group, b, d.group)
+        ]
+        regions = [self.regions[item, block % item.depth] for item in (a.group, b, d.group)]
+        multiply(
+            self.schedule,
+            self.config,
+            (Operand(fmt=a.fmt, rows=rows, k=k, transposed=False), matrices[0], 0, 0),
+            (Operand(fmt=source.detail[1], rows=n, k=k, transposed=not along_k), matrices[1], 0, 0),
+            (d.fmt, matrices[2]),
+            reads=regions[:2],
+            writes=regions[2:],
+        )
