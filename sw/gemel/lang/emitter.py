@@ -291,7 +291,7 @@ class Emitter:
     def _index(self, node: Node, j: int | None) -> Value:
         b = self.builder
         if node.detail == 0:
-            return self.hoisted(("row", self.pass_number), lambda: b.sadd(self.argument(("row", 1)), 0))
+            return self.hoisted(("row", self.pass_number), lambda: self.builder.sadd(self.argument(("row", 1)), 0))
         lanes = self.hoisted(("iota",), lambda: self.builder.iota())
         if not j:
             return self.carried(("columns",)) if self.stepping else lanes

@@ -104,14 +104,20 @@ class Levels:
             elif node.op == Op.REDUCE and node.detail[1] == 1 and node.inputs[0] in self.blocked:
                 time = (time[0], time[1] + 1)
             elif node.op == Op.CAST and node in self.read_back:
-                time = (time[0], time[1] + 1)
+                time = (time[0], self._pass(node, time[1]) + (1 if self.wide(node) else 2))
             times[node] = time
         return times
+
+    def _pass(self, node: Node, level: int) -> int:
+        """The pass that computes a tile of this level: what doesn't vary along the row is known one pass before."""
+        return level if self.wide(node) else max(0, level - 1)
 
     def produced(self, times: dict[Node, Time], node: Node) -> Time:
         """The pass that computes a node, for one that is read back the pass before it can be used."""
         stage, level = times[node]
-        return (stage, level - 1) if node in self.read_back else (stage, level)
+        if node in self.read_back:
+            return stage, level - (1 if self.wide(node) else 2)
+        return stage, self._pass(node, level)
 
     @cached_property
     def read_back(self) -> set[Node]:

@@ -127,10 +127,9 @@ class Sections:
                 self.fields[node] = place
                 wanted.setdefault(levels.produced(times, node), []).append(Sink(node, place))
         for node in self.main:
-            stage, level = levels.produced(times, node)
             if node in self.fields and self.fields[node].group.name == "out":
                 continue
-            home = (stage, level if levels.wide(node) or level == 0 else level - 1)
+            home = levels.produced(times, node)
             wanted.setdefault(home, []).append(Sink(node, self.groups["out"].add(node, by_name(node.fmt))))
         last_stage = max([stage for stage, _ in wanted] + [*sums], default=0)
         for stage in range(last_stage + 1):
