@@ -76,7 +76,9 @@ class Emitter:
     A loop's body is emitted twice: first into a builder that is thrown away, to learn what it wants hoisted.
     """
 
-    def __init__(self, fields: Mapping[Node, Field], blocked: set[Node], arguments: Arguments, pool: Mapping[int, Field]):
+    def __init__(
+        self, fields: Mapping[Node, Field], blocked: set[Node], arguments: Arguments, pool: Mapping[int, Field]
+    ):
         self.fields = fields
         self.blocked = blocked
         self.arguments = arguments

@@ -173,7 +173,9 @@ class Kernel:
             if not isinstance(value, Tile):
                 raise KernelError(f"{name} returns {type(value).__name__}; a kernel returns tiles")
             if value.kind == Kind.BOOL:
-                raise KernelError(f"{name} returns truth values; make numbers of them with where(...)", value.node.where)
+                raise KernelError(
+                    f"{name} returns truth values; make numbers of them with where(...)", value.node.where
+                )
             if value.node.op == Op.TRANSPOSE:
                 raise KernelError(f"{name} returns a transposed tile; .T is for operands of dot", value.node.where)
         return Graph(name, inputs, scalars, [value.node for value in outputs]), single

@@ -59,7 +59,9 @@ class Levels:
         found.pop(1, None)
         if len(found) > 1:
             shapes = " and ".join(str(node.shape) for node in found.values())
-            raise KernelError(f"a kernel's tiles have the same rows, not those of {shapes}", [*found.values()][-1].where)
+            raise KernelError(
+                f"a kernel's tiles have the same rows, not those of {shapes}", [*found.values()][-1].where
+            )
         return next(iter(found), 1)
 
     @cached_property

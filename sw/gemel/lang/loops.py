@@ -239,7 +239,11 @@ class _Loops:
                 if count and any(node.op == Op.INDEX for node in self.sections.levels.graph.nodes):
                     lanes = e.hoisted(("iota",), lambda: e.builder.iota())
                     e.scopes[-1][("columns",), "carried"] = e.hoisted(("index",), lambda: e.builder.variable(lanes))
-                sums = {(sink.node, j): e.builder.variable(e.load(e.fields[sink.node], j)) for sink in sinks for j in columns}
+                sums = {
+                    (sink.node, j): e.builder.variable(e.load(e.fields[sink.node], j))
+                    for sink in sinks
+                    for j in columns
+                }
                 with e.builder.loop(e.argument("rows")), e.scope():
                     for sink in sinks:
                         for j in columns:

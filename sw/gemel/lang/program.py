@@ -184,9 +184,7 @@ class _Program:
                     self.block = block
                     self._place_groups()
                     return
-        sizes = ", ".join(
-            f"{group.name} {group.total:,}" for group in self.groups.values() if group.fields
-        )
+        sizes = ", ".join(f"{group.name} {group.total:,}" for group in self.groups.values() if group.fields)
         raise KernelError(
             f"{self.graph.name}: a block of {block} rows takes {total:,} bytes of L1 ({sizes}) beside {reserve:,} for "
             f"its code; the {self.config.name} chip has {self.config.l1_bytes:,}",

@@ -237,6 +237,8 @@ class Sections:
         total = 0
         for node in {n for n in self.levels.graph.nodes if n in self.levels.blocked}:
             vectors = -(-max(node.shape[1], node.inputs[0].shape[1] if node.inputs else 1) // LANES)
-            total += vectors * (5 if node.op == Op.SCAN else 1) * (node.op in (Op.LANE, Op.FUNCTION, Op.SELECT, Op.SCAN))
+            total += (
+                vectors * (5 if node.op == Op.SCAN else 1) * (node.op in (Op.LANE, Op.FUNCTION, Op.SELECT, Op.SCAN))
+            )
             total += vectors * (node.op == Op.REDUCE)
         return total + sum(-(-node.shape[1] // LANES) for node in self.main)

@@ -47,7 +47,7 @@ class Tile:
 
     @property
     def dtype(self) -> str:
-        """"fp32", "int32" or "bool"; of a parameter, and after `astype`, the format."""
+        """ "fp32", "int32" or "bool"; of a parameter, and after `astype`, the format."""
         return self.node.fmt
 
     @property
