@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Hashable, Mapping
 
+from gemel.lang.access import Access, Arguments, Value
 from gemel.lang.errors import KernelError
-from gemel.lang.graph import Kind, Node, Op
+from gemel.lang.graph import Node, Op
 from gemel.lang.order import CHAINS, IDENTITIES, METHODS
-from gemel.lang.storage import Field, Group
-from gemel.vector import Addr, Builder, Operand, Philox, Pred, Scalar, Vec
-from gemel_golden.formats import FORMATS
+from gemel.lang.storage import Field
+from gemel.vector import Philox, Pred, Scalar, Vec
 from gemel_golden.lane_ops import LaneOp
 from gemel_golden.vector_isa import LANES
 
-__all__ = ["Arguments", "Emitter"]
-
-Value = Vec | Scalar | Pred
-COLUMNS = 256
-"""Columns that a load or store can add to its address register's."""
+__all__ = ["Emitter"]
 
 _LANE_METHODS: dict[LaneOp, str] = {
     LaneOp.FMA: "fma",
@@ -53,148 +46,23 @@ _LANE_METHODS: dict[LaneOp, str] = {
 }
 
 
-@dataclass
-class Arguments:
-    """Which of VECTOR's arguments x1 to x9 carries what. The numbers of the call need x1 to x5."""
-
-    numbers: dict[Hashable, int] = field(default_factory=dict)
-
-    def number(self, what: Hashable, *, late: bool = True) -> int:
-        """The argument for `what`, new or known."""
-        if what not in self.numbers:
-            order = (6, 7, 8, 9, 5, 4, 3, 2, 1) if late else (1, 2, 3, 4, 5)
-            free = [n for n in order if n not in self.numbers.values()]
-            if not free:
-                raise KernelError("the vector core's nine arguments don't suffice for this kernel's numbers and tiles")
-            self.numbers[what] = free[0]
-        return self.numbers[what]
-
-
-class Emitter:
-    """Emits nodes into `builder`. Values are kept by scope; what doesn't change from row to row is hoisted.
-
-    A loop's body is emitted twice: first into a builder that is thrown away, to learn what it wants hoisted.
-    """
+class Emitter(Access):
+    """Makes values of nodes: from registers where they are kept, from L1 where `fields` has them, or by operations."""
 
     def __init__(
         self, fields: Mapping[Node, Field], blocked: set[Node], arguments: Arguments, pool: Mapping[int, Field]
     ):
+        super().__init__(arguments)
         self.fields = fields
         self.blocked = blocked
-        self.arguments = arguments
         self.pool = pool
-        self.builder = Builder()
-        self.hoists: dict[Hashable, Callable[[], Any]] = {}
-        self.ready: dict[Hashable, Any] = {}
-        self.scopes: list[dict[Hashable, Value]] = [{}]
         self.loadable: Callable[[Node], bool] = lambda _: True
-        self.pass_number = 0
+        """Whether a node with a field is loaded from it."""
         self.keep_lines = False
         """What doesn't change from row to row is loaded once."""
-        self.stepping = 0
-        """Vectors by which the addresses step along the columns; 0: they don't, and vectors count from the row's start."""
-        self.before: int | None = 0
-        """Vectors of the row before vector 0; ``None`` in a loop over columns, where all are whole."""
-
-    # Hoisting
-
-    def hoisted(self, key: Hashable, make: Callable[[], Any]) -> Any:
-        """What `make` gives, made once before the loop over the rows."""
-        if key not in self.ready:
-            made = make()
-            self.hoists.setdefault(key, make)
-            self.ready[key] = made
-        return self.ready[key]
-
-    def looped(self, body: Callable[[], None], around: Callable[[Callable[[], None]], None]) -> None:
-        """Emit `body` inside the loops that `around` opens, with what it wants hoisted before them."""
-        real, self.builder = self.builder, Builder()
-        self.hoists, self.ready, self.scopes = {}, {}, [{}]
-        body()
-        hoists, self.builder = self.hoists, real
-        self.hoists, self.ready, self.scopes = {}, {}, [{}]
-        for key, make in hoists.items():
-            self.hoisted(key, make)
-        around(body)
-
-    @contextmanager
-    def scope(self) -> Iterator[None]:
-        """Values made inside are forgotten at the end."""
-        self.scopes.append({})
-        yield
-        self.scopes.pop()
-
-    def forget(self, which: Callable[[Node], bool]) -> None:
-        """Drop values of nodes, which are then made again when they are needed."""
-        for scope in self.scopes:
-            for key in [key for key in scope if isinstance(key, tuple) and isinstance(key[0], Node) and which(key[0])]:
-                del scope[key]
-
-    # Addresses
-
-    def argument(self, what: Hashable, *, late: bool = True) -> Scalar:
-        """One of VECTOR's arguments."""
-        return self.builder.arg(self.arguments.number(what, late=late))
-
-    def address(self, group: Group, column: int, key: Hashable) -> Addr:
-        """The group's address register at row 0 and `column`."""
-
-        def make() -> Addr:
-            base: int | Scalar = self.argument(group) if group.streamed else group.bases[0]
-            address = self.builder.address(base, group.pitch, group.tile, region=group.name)
-            if column:
-                self.builder.move(address, 0, column)
-            return address
-
-        return self.hoisted(("address", group, column, key), make)
-
-    def addresses(self) -> dict[Hashable, Addr]:
-        """The address registers in use by (group, starting column, key)."""
-        return {key[1:]: value for key, value in self.ready.items() if isinstance(key, tuple) and key[0] == "address"}
-
-    def place(self, item: Field, j: int) -> tuple[Addr, int]:
-        """The address register and the column for vector `j` (of this iteration) of a field."""
-        first = item.offset // item.unit
-        stepping = self.stepping > 0 and item.cols > 1
-        column = first + j
-        if stepping:
-            base = 0 if first + self.stepping <= COLUMNS else first
-        else:
-            base = column // COLUMNS * COLUMNS
-        key = (self.pass_number, item.fmt.bits, item.element) if stepping or base else (self.pass_number,)
-        return self.address(item.group, base, (*key, stepping)), column - base
-
-    def load(self, item: Field, j: int) -> Vec:
-        """Vector `j` of a field, or its element in all lanes."""
-        address, column = self.place(item, j)
-        loaded = self.builder.load(address, item.fmt, col=column, element=item.element)
-        return loaded.first if item.cols == 1 and not item.element else loaded
-
-    def store(self, item: Field, j: int, value: Operand, *, saturate: bool = True, random: Vec | None = None) -> None:
-        """Write vector `j` of a field, or its element; lanes beyond the row's end stay."""
-        address, column = self.place(item, j)
-        pred = None if item.element else self.tail(item.cols, j)
-        self.builder.store(
-            address,
-            item.fmt,
-            value,
-            col=column,
-            element=item.element,
-            pred=pred,
-            saturate=saturate,
-            random=random,
-        )
-
-    def tail(self, cols: int, j: int) -> Pred | None:
-        """The lanes that vector `j` of a row has, where not all."""
-        if self.before is None or (left := cols - (self.before + j) * LANES) >= LANES:
-            return None
-        return self.hoisted(("lanes", left), lambda: self.builder.lanes_below(left))
-
-    # Values
 
     def value(self, node: Node, j: int | None) -> Value:
-        """Vector `j` of a wide tile (of this iteration, in a loop over columns); of another one what all lanes share."""
+        """Vector `j` of a wide tile (in a loop over columns, of this iteration); of another one what all lanes share."""
         key = (node, j if node.shape[1] > 1 else None)
         for scope in self.scopes:
             if key in scope:
@@ -209,7 +77,7 @@ class Emitter:
         self.scopes[-1][key] = made
         return made
 
-    def operand(self, node: Node, j: int | None) -> Operand:
+    def operand(self, node: Node, j: int | None) -> Vec | Scalar:
         """A value that isn't a truth value."""
         found = self.value(node, j)
         assert not isinstance(found, Pred), "a truth value is no operand"
@@ -226,7 +94,7 @@ class Emitter:
         assert isinstance(found, Pred), "a number is no truth value"
         return found
 
-    def constant(self, bits: int) -> Operand:
+    def constant(self, bits: int) -> Vec | Scalar:
         """A constant, in a scalar register or from the pool in L1."""
         if bits not in self.pool:
             return self.builder.const(bits)
@@ -236,7 +104,7 @@ class Emitter:
             address, column = self.place(item, 0)
             self.scopes[-1][key] = self.builder.load(address, item.fmt, col=column, element=True)
         found = self.scopes[-1][key]
-        assert not isinstance(found, Pred)
+        assert isinstance(found, Vec), "a loaded constant is a vector"
         return found
 
     def _make(self, node: Node, j: int | None) -> Value:
@@ -252,13 +120,13 @@ class Emitter:
             case Op.FUNCTION:
                 return b.function(node.detail, self.operand(node.inputs[0], j))
             case Op.NEGATE:
-                return -self.operand(node.inputs[0], j)  # pyright: ignore[reportReturnType]
+                return -self.operand(node.inputs[0], j)
             case Op.ABSOLUTE:
-                return abs(self.operand(node.inputs[0], j))  # pyright: ignore[reportReturnType]
+                return abs(self.operand(node.inputs[0], j))
             case Op.NOT:
                 return ~self.truth(node.inputs[0], j)
             case Op.AND:
-                return self._and(*node.inputs, j)
+                return self._and(node.inputs[0], node.inputs[1], j)
             case Op.SELECT:
                 truth, a, c = node.inputs
                 a, c = self.operand(a, j), self.operand(c, j)
@@ -278,7 +146,7 @@ class Emitter:
     def _lane(self, node: Node, j: int | None) -> Value:
         inputs = [self.operand(source, j) for source in node.inputs]
         if node.detail == LaneOp.MOV:
-            return inputs[0]  # pyright: ignore[reportReturnType]
+            return inputs[0]
         return getattr(self.builder, _LANE_METHODS[node.detail])(*inputs)
 
     def _and(self, first: Node, second: Node, j: int | None) -> Pred:
@@ -293,7 +161,9 @@ class Emitter:
     def _index(self, node: Node, j: int | None) -> Value:
         b = self.builder
         if node.detail == 0:
-            return self.hoisted(("row", self.pass_number), lambda: self.builder.sadd(self.argument(("row", 1)), 0))
+            return self.hoisted(
+                ("row number", self.pass_number), lambda: self.builder.sadd(self.argument(("row", 1)), 0)
+            )
         lanes = self.hoisted(("iota",), lambda: self.builder.iota())
         if not j:
             return self.carried(("columns",)) if self.stepping else lanes
@@ -324,7 +194,7 @@ class Emitter:
         method = METHODS[node.detail]
         source = self.vector(node.inputs[0], j)
         if j is None:
-            return getattr(self.builder, method)(source, 0.0 if node.kind == Kind.FLOAT else self.builder.const(0))
+            return getattr(self.builder, method)(source, self.builder.const(0))
         scanned = self.builder.scan(method, source)
         if j == 0 and not self.stepping:
             return scanned
@@ -364,7 +234,3 @@ class Emitter:
         for j in range(-(-source.shape[1] // LANES)):
             self.chain(op, chains, j, self.vector(source, j), source.shape[1])
         return self.finish(op, chains)
-
-
-RAW = FORMATS["fp32"]
-"""The format in which 32-bit values of any kind pass through L1."""

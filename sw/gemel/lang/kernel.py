@@ -61,8 +61,9 @@ class _FixedSpec:
 def kernel(function: Callable[..., Any]) -> Kernel:
     """Make a kernel of a function on tiles.
 
-    Its positional parameters take tensors, which it sees as tiles, and numbers, which are given at each call. Keyword-only
-    parameters, and positional ones that get ``None``, are parts of the program: Python code can branch on them.
+    Its positional parameters take tensors, which it sees as tiles, and numbers, which are given at each call.
+    Keyword-only parameters, and positional ones that get ``None``, are parts of the program: Python code can branch on
+    them.
     """
     return Kernel(function)
 

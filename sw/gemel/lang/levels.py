@@ -88,9 +88,10 @@ class Levels:
             if node.op == Op.INPUT:
                 if node.shape[0] == self.rows and (node not in self.whole or node in self.values or node in self.left):
                     found.add(node)
-            elif node.op == Op.RANDOM or (node.op == Op.INDEX and node.detail == 0):
-                found.add(node)
-            elif not (node.op == Op.REDUCE and node.detail[1] == 0) and any(x in found for x in node.inputs):
+                continue
+            own = node.op == Op.RANDOM or (node.op, node.detail) == (Op.INDEX, 0)
+            late = node.op == Op.REDUCE and node.detail[1] == 0
+            if own or (not late and any(source in found for source in node.inputs)):
                 found.add(node)
         return found
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from gemel.lang.emitter import Arguments, Emitter
+from gemel.lang.access import Address, Arguments
+from gemel.lang.emitter import Emitter
 from gemel.lang.graph import Cast, Node, Op
 from gemel.lang.order import CHAINS, IDENTITIES, METHODS
 from gemel.lang.sections import CHEAP, Section, Sections, Sink
 from gemel.lang.storage import Field
-from gemel.vector import Vec, VectorProgram
+from gemel.vector import Addr, Vec, VectorProgram
 from gemel_golden.vector_isa import LANES
 
 __all__ = ["Variant", "last_program", "stage_program"]
@@ -98,13 +99,11 @@ class _Loops:
 
     def _next_row(self) -> None:
         e = self.emitter
-        for key, address in e.addresses().items():
-            group = key[0]  # pyright: ignore[reportIndexIssue]
-            if not group.flat:
+        for key, address in e.addresses.items():
+            if not key.group.flat:
                 e.builder.move(address, 1, 0, relative=True)
-        for key, value in e.ready.items():
-            if isinstance(key, tuple) and key[0] == "row":
-                e.builder.sadd(value, 1, into=value)
+        for number in e.row_numbers:
+            e.builder.sadd(number, 1, into=number)
 
     def sweep(self, sinks: list[Sink], *, unrolled: bool) -> None:
         """One pass over the columns of a row, then what it gives for the row."""
@@ -162,14 +161,15 @@ class _Loops:
                 b.move(address, 0, -count * unroll, relative=True)
         e.stepping, e.before = 0, 0
 
-    def _stepping(self) -> dict[object, object]:
+    def _stepping(self) -> dict[Address, Addr]:
+        """The address registers of this pass that step along the columns."""
         e = self.emitter
-        return {key: value for key, value in e.addresses().items() if key[-1][-1] and key[-1][0] == e.pass_number}
+        return {k: v for k, v in e.addresses.items() if k.stepping and k.number == e.pass_number}
 
     def _prepare(self, node: Node, seen: set[Node]) -> None:
         """Make what all columns of a row share before the loop over them."""
         e = self.emitter
-        if node in seen or node in e.fields and e.loadable(node) and node.shape[1] > 1:
+        if node in seen or (node in e.fields and e.loadable(node) and node.shape[1] > 1):
             return
         seen.add(node)
         for source in node.inputs:
@@ -255,12 +255,11 @@ class _Loops:
                 for (node, j), variable in sums.items():
                     e.store(e.fields[node], j, variable)
                 back = e.builder.ssub(0, e.argument("rows"))
-                for key, address in e.addresses().items():
-                    group, stepping = key[0], key[-1][-1]
-                    e.builder.move(address, 0 if group.flat else back, width if stepping else 0, relative=True)
-                for key, value in e.ready.items():
-                    if isinstance(key, tuple) and key[0] == "row":
-                        e.builder.sadd(e.argument(("row", 1)), 0, into=value)
+                for key, address in e.addresses.items():
+                    step = width if key.stepping else 0
+                    e.builder.move(address, 0 if key.group.flat else back, step, relative=True)
+                for number in e.row_numbers:
+                    e.builder.sadd(e.argument(("row", 1)), 0, into=number)
                 if count and ("index",) in e.ready:
                     e.builder.iadd(e.ready[("index",)], e.builder.const(width * LANES), into=e.ready[("index",)])
 

@@ -1,9 +1,9 @@
 """The order in which a row's elements are combined, the same in the interpreter and in every compiled program.
 
-A row is cut into vectors of 32 elements. Vector j goes to chain j mod 4 in rising order; elements beyond the row's end are
-left out. The chains are then combined pairwise, (0 + 1) + (2 + 3), and the 32 lanes in five steps, each with the lane 16,
-8, 4, 2 and 1 apart. Lanes that no element of a chain falls into hold the identity. Columns are combined from the identity
-on, row after row.
+A row is cut into vectors of 32 elements. Vector j goes to chain j mod 4 in rising order; elements beyond the row's end
+are left out. The chains are then combined pairwise, (0 + 1) + (2 + 3), and the 32 lanes in five steps, each with the
+lane 16, 8, 4, 2 and 1 apart. Lanes that no element of a chain falls into hold the identity. Columns are combined from
+the identity on, row after row.
 """
 
 from __future__ import annotations

@@ -10,17 +10,17 @@ import numpy as np
 from gemel.kernels.matmul_l1 import Matrix, multiply
 from gemel.kernels.schedule import Region, Schedule
 from gemel.kernels.tiling import Operand
-from gemel.lang.emitter import Arguments
+from gemel.lang.access import Arguments
 from gemel.lang.errors import KernelError
 from gemel.lang.graph import Graph, Node, Op, stored
 from gemel.lang.levels import Levels
 from gemel.lang.loops import Variant, last_program, stage_program
+from gemel.lang.memory import Memory, Strides
 from gemel.lang.order import IDENTITIES
 from gemel.lang.sections import Sections
 from gemel.lang.storage import Field, Group
 from gemel.vector import VectorProgram
 from gemel_golden.config import CHUNK, WORD, ChipConfig
-from gemel_golden.formats import FORMATS, by_name
 from gemel_golden.isa import VECTOR_BUNDLES, Layout, Opcode
 from gemel_golden.vector_isa import BUNDLE_BYTES
 
@@ -30,20 +30,14 @@ CODE_REG = 1
 """Address register of the launch that holds the address of the vector code."""
 ROW_BYTES = 1 << 15
 """Bytes of a row that one LOAD or STORE takes at most."""
-BLOCKS = 8
-"""Blocks that a kernel is cut into where L1 would take larger ones: the first LOAD and the last STORE are beside nothing."""
-BLOCK_BYTES = 16 * 1024
-"""Bytes of a block, from memory and to it, below which it isn't cut further."""
-SCALARS = 8
-"""Constants that scalar registers hold; the others wait in L1."""
 
 
 @dataclass(frozen=True)
 class Tensors:
     """Strides in bytes (rows, columns) of tensors by the position of their parameter, and of outputs by number."""
 
-    inputs: Mapping[int, tuple[int, int]]
-    outputs: tuple[tuple[int, int], ...]
+    inputs: Mapping[int, Strides]
+    outputs: tuple[Strides, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +55,6 @@ class Compiled:
     rows: int
     """Rows of a block."""
     l1_bytes: int
-    timeline: list[tuple[str, int]] = field(repr=False, default_factory=list)
 
     @property
     def listing(self) -> str:
@@ -79,9 +72,8 @@ class _Program:
         self.graph, self.tensors, self.config, self.variant = graph, tensors, config, variant
         self.levels = Levels(graph)
         self.sections = Sections(self.levels, variant.fused)
-        self.groups = self.sections.groups
-        self.pool: dict[int, Field] = {}
-        self.regions: dict[tuple[Group, int], Region] = {}
+        self.memory = Memory(graph, self.sections, tensors.inputs, config)
+        self.groups, self.regions, self.block = self.memory.groups, self.memory.regions, self.memory.block
         self.schedule = Schedule()
         positions = [*graph.inputs]
         self.registers = {position: CODE_REG + 1 + i for i, position in enumerate(positions)}
@@ -92,12 +84,6 @@ class _Program:
             raise KernelError(f"{graph.name} takes {len(graph.scalars)} numbers at the call; VECTOR has room for 5")
 
     def compile(self) -> Compiled:
-        levels = self.levels
-        for node in self.sections.last:
-            self.groups["last"].add(node, by_name(node.fmt))
-        self._pool()
-        self.stages = self._stages()
-        self._share_l1()
         parts: dict[str, VectorProgram] = {}
         self.arguments: dict[str, Arguments] = {}
         for name, make in self._makers().items():
@@ -109,7 +95,7 @@ class _Program:
                 parts[name], self.arguments[name] = made, arguments
         self.parts = parts
         self._place_code()
-        self._emit(levels.rows)
+        self._emit(self.levels.rows)
         return Compiled(
             program=self.schedule.encode(),
             code=self.code,
@@ -121,113 +107,13 @@ class _Program:
     def _makers(self) -> dict[str, Callable[[Arguments], VectorProgram | None]]:
         stages = {section.stage for section in self.sections.items}
         makers: dict[str, Callable[[Arguments], VectorProgram | None]] = {
-            f"stage {stage}": lambda a, stage=stage: stage_program(self.sections, stage, self.variant, a, self.pool)
+            f"stage {stage}": lambda a, stage=stage: stage_program(
+                self.sections, stage, self.variant, a, self.memory.pool
+            )
             for stage in sorted(stages)
         }
-        makers["last"] = lambda a: last_program(self.sections, self.variant, a, self.pool)
+        makers["last"] = lambda a: last_program(self.sections, self.variant, a, self.memory.pool)
         return makers
-
-    # What lies where
-
-    def _pool(self) -> None:
-        """Constants beyond those that scalar registers hold."""
-        constants = [node for node in self.graph.nodes if node.op == Op.CONST and node.detail]
-        group = self.groups["pool"] = Group("pool", flat=True)
-        for node in constants[SCALARS - 3 :] if len(constants) > SCALARS else ():
-            self.pool.setdefault(node.detail, group.add(node, FORMATS["fp32"]))
-
-    def _stages(self) -> list[tuple[str, int]]:
-        """The pipeline: what each block passes through."""
-        vector = {section.stage for section in self.sections.items}
-        tensor = {self._dot_stage(node) for node in self.graph.nodes if node.op == Op.DOT}
-        found = [("load", 0)]
-        for stage in sorted(vector | tensor):
-            found += [("tensor", stage)] if stage in tensor else []
-            found += [("vector", stage)] if stage in vector else []
-        return [*found, ("store", 0)]
-
-    def _dot_stage(self, node: Node) -> int:
-        return self.levels.times[node][0]
-
-    def _life(self, group: Group) -> int:
-        """Steps of the pipeline from the first to the last that touch a group."""
-        steps = [self.stages.index(("vector", stage)) for stage in self.sections.uses.get(group, ())]
-        steps += [0] if any(item.node.op == Op.INPUT for item in group.fields) else []
-        steps += [len(self.stages) - 1] if group.name == "out" else []
-        for node in self.graph.nodes:
-            if node.op == Op.DOT:
-                fields = (self.sections.fields[node], self.sections.fields[node.inputs[0]])
-                if any(item.group is group for item in fields):
-                    steps.append(self.stages.index(("tensor", self._dot_stage(node))))
-        return max(steps) - min(steps)
-
-    def _share_l1(self) -> None:
-        """Choose the rows of a block and give every group its places."""
-        for group in self.groups.values():
-            if group.name.startswith("whole"):
-                self._orient(group)
-        rows = self.levels.rows
-        dots = any(stage == "tensor" for stage, _ in self.stages)
-        streamed = [group for group in self.groups.values() if group.streamed and group.fields]
-        lives = {group: self._life(group) for group in streamed}
-        reserve = min(VECTOR_BUNDLES * BUNDLE_BYTES, self.config.l1_bytes // 4)
-        for spare in (1, 0):
-            for block in self._candidates(rows, dots):
-                count = -(-rows // block)
-                for group in self.groups.values():
-                    if not group.name.startswith("whole"):
-                        group.arrange(block)
-                for group, life in lives.items():
-                    group.depth = max(1, min(life + spare, count))
-                total = sum(group.total for group in self.groups.values())
-                if total + reserve <= self.config.l1_bytes:
-                    self.block = block
-                    self._place_groups()
-                    return
-        sizes = ", ".join(f"{group.name} {group.total:,}" for group in self.groups.values() if group.fields)
-        raise KernelError(
-            f"{self.graph.name}: a block of {block} rows takes {total:,} bytes of L1 ({sizes}) beside {reserve:,} for "
-            f"its code; the {self.config.name} chip has {self.config.l1_bytes:,}",
-            self.graph.outputs[0].where,
-        )
-
-    def _candidates(self, rows: int, dots: bool) -> list[int]:
-        """Rows of a block, the best first."""
-        if dots:
-            tile = self.config.tile
-            return [size for size in (4 * tile, 2 * tile, tile) if size < 2 * rows or size == tile]
-        for group in self.groups.values():
-            group.arrange(1)
-        row = max(1, self.groups["in"].row_bytes + self.groups["out"].row_bytes)
-        wanted = max(-(-rows // BLOCKS), -(-BLOCK_BYTES // row))
-        sizes = [1 << bit for bit in range(15, -1, -1)]
-        return [rows] * (rows <= wanted) + [size for size in sizes if size < 2 * wanted and size <= rows]
-
-    def _orient(self, group: Group) -> None:
-        """A whole operand lies in L1 as memory has it: its contiguous dimension along the rows."""
-        item = group.fields[0]
-        position, fmt = item.node.detail
-        size = fmt.bits // 8
-        rows, cols = item.node.shape
-        strides = self.tensors.inputs[position]
-        if strides[1] == size or cols == 1:
-            group.rows, item.cols = rows, cols
-        elif strides[0] == size or rows == 1:
-            group.rows, item.cols = cols, rows
-        else:
-            raise KernelError(f"an operand of dot has strides {strides} bytes; its rows or columns must be contiguous")
-        group.row_bytes = -(-item.cols * size // CHUNK) * CHUNK
-
-    def _place_groups(self) -> None:
-        self.top = 0
-        for group in self.groups.values():
-            if not group.fields:
-                continue
-            group.bases = []
-            for slot in range(group.depth):
-                group.bases.append(self.top)
-                self.regions[group, slot] = Region(self.top, group.size)
-                self.top += -(-group.size // WORD) * WORD
 
     def _place_code(self) -> None:
         bundles = b""
@@ -237,12 +123,12 @@ class _Program:
             bundles += part.bundles + bytes(-len(part.bundles) % WORD)
         self.resident = len(bundles) <= VECTOR_BUNDLES * BUNDLE_BYTES
         constants = np.zeros(self.groups["pool"].row_bytes // 4, np.uint32)
-        for bits, item in self.pool.items():
+        for bits, item in self.memory.pool.items():
             constants[item.offset // 4] = bits
         self.code = bundles + constants.tobytes()
         self.code_bytes = len(bundles)
-        self.code_region = Region(self.top, len(bundles))
-        self.top += len(bundles)
+        self.code_region = Region(self.memory.top, len(bundles))
+        self.top = self.memory.top + len(bundles)
         self.loaded: str | None = None
         if self.top > self.config.l1_bytes:
             raise ValueError(f"{self.top} bytes of L1 are more than {self.config.l1_bytes}")
@@ -253,11 +139,11 @@ class _Program:
         self._begin()
         count = -(-rows // self.block)
         actions = {"load": self._load, "tensor": self._tensor, "vector": self._vector, "store": self._store}
-        for step in range(count + len(self.stages) - 1):
-            for number in range(len(self.stages) - 1, -1, -1):
+        for step in range(count + len(self.memory.stages) - 1):
+            for number in range(len(self.memory.stages) - 1, -1, -1):
                 block = step - number
                 if 0 <= block < count:
-                    kind, stage = self.stages[number]
+                    kind, stage = self.memory.stages[number]
                     first = block * self.block
                     actions[kind](stage, block, first, min(self.block, rows - first))
         if "last" in self.parts:
@@ -395,7 +281,7 @@ class _Program:
 
     def _tensor(self, stage: int, block: int, _: int, rows: int) -> None:
         for node in self.graph.nodes:
-            if node.op == Op.DOT and self._dot_stage(node) == stage:
+            if node.op == Op.DOT and self.memory.dot_stage(node) == stage:
                 self._dot(node, block, rows)
 
     def _dot(self, node: Node, block: int, rows: int) -> None:

@@ -1,4 +1,4 @@
-"""Which values a vector program computes in which of its loops over the rows, and which pass through L1 between them."""
+"""Which values a vector program computes in which loop over the rows, and which pass through L1 in between."""
 
 from __future__ import annotations
 
@@ -165,8 +165,8 @@ class Sections:
     def _visit(self, node: Node, section: Section, level: int, seen: set[Node], *, root: bool = False) -> None:
         levels = self.levels
         if root:
-            for sink in (sink for sinks in section.passes.values() for sink in sinks if sink.field is not None):
-                self.uses.setdefault(sink.field.group, set()).add(section.stage)
+            for item in (sink.field for sinks in section.passes.values() for sink in sinks if sink.field is not None):
+                self.uses.setdefault(item.group, set()).add(section.stage)
             if node.op != Op.REDUCE:
                 self._first.setdefault(node, (section, level))
             for source in node.inputs:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -102,10 +102,10 @@ class Tile:
     def __ge__(self, other: Tile | Number) -> Tile:
         return _compare(lift(self, other), self, LaneOp.FLE)
 
-    def __eq__(self, other: object) -> Tile:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def __eq__(self, other: object) -> Any:
         return _compare(self, lift(self, other), LaneOp.FEQ)
 
-    def __ne__(self, other: object) -> Tile:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def __ne__(self, other: object) -> Any:
         return _compare(self, lift(self, other), LaneOp.FNE)
 
     __hash__ = object.__hash__
@@ -159,7 +159,7 @@ class Tile:
     @property
     def T(self) -> Tile:
         """The transposed matrix, as an operand of `dot`."""
-        return Tile(self.trace.node(Op.TRANSPOSE, (self.node,), self.shape[::-1], self.kind), self.trace)
+        return Tile(self.trace.node(Op.TRANSPOSE, (self.node,), (self.shape[1], self.shape[0]), self.kind), self.trace)
 
     def reciprocal(self) -> Tile:
         """1 / x within one unit in the last place."""

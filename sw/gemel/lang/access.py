@@ -1,0 +1,168 @@
+"""Loads, stores and what is made once before a loop over the rows: the part of an emitter below its values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from gemel.lang.errors import KernelError
+from gemel.lang.graph import Node
+from gemel.lang.storage import Field, Group
+from gemel.vector import Addr, Builder, Operand, Pred, Scalar, Vec
+from gemel_golden.vector_isa import LANES
+
+__all__ = ["Access", "Address", "Arguments", "Value"]
+
+Value = Vec | Scalar | Pred
+COLUMNS = 256
+"""Columns that a load or store can add to its address register's."""
+
+
+@dataclass
+class Arguments:
+    """Which of VECTOR's arguments x1 to x9 carries what. The numbers of the call need x1 to x5."""
+
+    numbers: dict[Hashable, int] = field(default_factory=dict)
+
+    def number(self, what: Hashable, *, late: bool = True) -> int:
+        """The argument for `what`, new or known."""
+        if what not in self.numbers:
+            order = (6, 7, 8, 9, 5, 4, 3, 2, 1) if late else (1, 2, 3, 4, 5)
+            free = [n for n in order if n not in self.numbers.values()]
+            if not free:
+                raise KernelError("the vector core's nine arguments don't suffice for this kernel's numbers and tiles")
+            self.numbers[what] = free[0]
+        return self.numbers[what]
+
+
+class Address(NamedTuple):
+    """What an address register is for."""
+
+    group: Group
+    column: int
+    """Where it begins."""
+    number: int
+    """The pass that uses it: each has its own, so that iterations may overlap."""
+    kind: tuple[int, bool] | None
+    """Bits and whether it counts elements, where its column isn't zero or changes."""
+    stepping: bool
+    """It steps along the columns."""
+
+
+class Access:
+    """Emits loads and stores into `builder`; values are kept by scope; what doesn't change from row to row is hoisted.
+
+    A loop's body is emitted twice: first into a builder that is thrown away, to learn what it wants hoisted.
+    """
+
+    def __init__(self, arguments: Arguments):
+        self.arguments = arguments
+        self.builder = Builder()
+        self.hoists: dict[Hashable, Callable[[], Any]] = {}
+        self.ready: dict[Hashable, Any] = {}
+        self.scopes: list[dict[Hashable, Value]] = [{}]
+        self.pass_number = 0
+        self.stepping = 0
+        """Vectors by which addresses step along the columns; 0: they don't, and vectors count from the row's start."""
+        self.before: int | None = 0
+        """Vectors of the row before vector 0; ``None`` in a loop over columns, where all are whole."""
+
+    def hoisted(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """What `make` gives, made once before the loop over the rows."""
+        if key not in self.ready:
+            made = make()
+            self.hoists.setdefault(key, make)
+            self.ready[key] = made
+        return self.ready[key]
+
+    def looped(self, body: Callable[[], None], around: Callable[[Callable[[], None]], None]) -> None:
+        """Emit `body` inside the loops that `around` opens, with what it wants hoisted before them."""
+        real, self.builder = self.builder, Builder()
+        self.hoists, self.ready, self.scopes = {}, {}, [{}]
+        body()
+        hoists, self.builder = self.hoists, real
+        self.hoists, self.ready, self.scopes = {}, {}, [{}]
+        for key, make in hoists.items():
+            self.hoisted(key, make)
+        around(body)
+
+    @contextmanager
+    def scope(self) -> Iterator[None]:
+        """Values made inside are forgotten at the end."""
+        self.scopes.append({})
+        yield
+        self.scopes.pop()
+
+    def forget(self, which: Callable[[Node], bool]) -> None:
+        """Drop values of nodes, which are then made again when they are needed."""
+        for scope in self.scopes:
+            for key in [*scope]:
+                if isinstance(key, tuple) and isinstance(key[0], Node) and which(key[0]):
+                    del scope[key]
+
+    def argument(self, what: Hashable, *, late: bool = True) -> Scalar:
+        """One of VECTOR's arguments."""
+        return self.builder.arg(self.arguments.number(what, late=late))
+
+    def address(self, key: Address) -> Addr:
+        """The group's address register at row 0."""
+
+        def make() -> Addr:
+            group = key.group
+            base: int | Scalar = self.argument(group) if group.streamed else group.bases[0]
+            address = self.builder.address(base, group.pitch, group.tile, region=group.name)
+            if key.column:
+                self.builder.move(address, 0, key.column)
+            return address
+
+        return self.hoisted(key, make)
+
+    @property
+    def addresses(self) -> dict[Address, Addr]:
+        """The address registers in use."""
+        return {key: value for key, value in self.ready.items() if isinstance(key, Address)}
+
+    @property
+    def row_numbers(self) -> list[Scalar]:
+        """Scalars that count the rows."""
+        return [v for key, v in self.ready.items() if isinstance(key, tuple) and key[0] == "row number"]
+
+    def place(self, item: Field, j: int) -> tuple[Addr, int]:
+        """The address register and the column for vector `j` (of this iteration) of a field."""
+        first = item.offset // item.unit
+        stepping = self.stepping > 0 and item.cols > 1
+        column = first + j
+        base = column // COLUMNS * COLUMNS
+        if stepping:
+            base = 0 if first + self.stepping <= COLUMNS else first
+        kind = (item.fmt.bits, item.element) if stepping or base else None
+        return self.address(Address(item.group, base, self.pass_number, kind, stepping)), column - base
+
+    def load(self, item: Field, j: int) -> Vec:
+        """Vector `j` of a field, or its element in all lanes."""
+        address, column = self.place(item, j)
+        loaded = self.builder.load(address, item.fmt, col=column, element=item.element)
+        return loaded.first if item.cols == 1 and not item.element else loaded
+
+    def store(self, item: Field, j: int, value: Operand, *, saturate: bool = True, random: Vec | None = None) -> None:
+        """Write vector `j` of a field, or its element; lanes beyond the row's end stay."""
+        address, column = self.place(item, j)
+        pred = None if item.element else self.tail(item.cols, j)
+        self.builder.store(
+            address,
+            item.fmt,
+            value,
+            col=column,
+            element=item.element,
+            pred=pred,
+            saturate=saturate,
+            random=random,
+        )
+
+    def tail(self, cols: int, j: int) -> Pred | None:
+        """The lanes that vector `j` of a row has, where not all."""
+        if self.before is None or (left := cols - (self.before + j) * LANES) >= LANES:
+            return None
+        return self.hoisted(("lanes", left), lambda: self.builder.lanes_below(left))
