@@ -9,7 +9,7 @@ from gemel.lang.errors import KernelError
 from gemel.lang.graph import Node, Op
 from gemel.lang.order import CHAINS, IDENTITIES, METHODS
 from gemel.lang.storage import Field
-from gemel.vector import Philox, Pred, Scalar, Vec
+from gemel.vector import Pred, Scalar, Vec
 from gemel_golden.lane_ops import LaneOp
 from gemel_golden.vector_isa import LANES
 
@@ -62,7 +62,7 @@ class Emitter(Access):
         """What doesn't change from row to row is loaded once."""
 
     def value(self, node: Node, j: int | None) -> Value:
-        """Vector `j` of a wide tile (in a loop over columns, of this iteration); of another one what all lanes share."""
+        """Vector `j` of a wide tile (in a loop over columns, of this iteration), or what all lanes share."""
         key = (node, j if node.shape[1] > 1 else None)
         for scope in self.scopes:
             if key in scope:
@@ -176,18 +176,16 @@ class Emitter(Access):
         return found
 
     def _random(self, node: Node) -> Vec:
-        b = self.builder
+        b, seed = self.builder, node.inputs[0]
         vectors = -(-node.shape[1] // LANES)
-
-        def make() -> Philox:
-            seed = node.inputs[0]
-            low = seed.detail if seed.op == Op.CONST else self.argument(("scalar", seed.detail), late=False)
-            group = self.argument(("row", vectors * (LANES // 4)))
-            return self.builder.philox_state(low, 0, node.detail, group)
-
-        state = self.hoisted(("philox", node, self.pass_number), make)
-        words = b.philox(state)
-        b.advance(state)
+        groups = LANES // 4
+        group = self.hoisted(
+            ("random", node, self.pass_number),
+            lambda: self.builder.sadd(self.argument(("row", vectors * groups)), 0),
+        )
+        low = seed.detail if seed.op == Op.CONST else self.argument(("scalar", seed.detail), late=False)
+        words = b.philox(b.philox_state(low, 0, node.detail, group))
+        b.sadd(group, groups, into=group)
         return words if node.shape[1] > 1 else words.first
 
     def _scan(self, node: Node, j: int | None) -> Vec:

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gemel.lang.graph import Graph, Kind, Node, Op, stored
+from gemel.lang.graph import Cast, Graph, Kind, Node, Op, stored
 from gemel.lang.order import CHAINS, IDENTITIES
-from gemel_golden import functions, lane_ops
+from gemel_golden import fp32, functions, lane_ops
 from gemel_golden.dot import block_matmul
 from gemel_golden.formats import by_name
 from gemel_golden.lane_ops import LaneOp
 from gemel_golden.philox import element_words
-from gemel_golden.rounding import from_fp32
+from gemel_golden.rounding import from_fp32, to_e8m0
 from gemel_golden.vector_isa import LANES
 from gemel_golden.widen import widen
 
@@ -29,7 +29,7 @@ def interpret(graph: Graph, tensors: Mapping[int, Array], scalars: Mapping[int, 
     run = _Interpreter(tensors, scalars)
     for node in graph.nodes:
         run.values[node] = run.evaluate(node)
-    return [np.broadcast_to(run.stored(node), node.shape) for node in graph.outputs]
+    return [np.broadcast_to(run.output(node), node.shape) for node in graph.outputs]
 
 
 class _Interpreter:
@@ -40,8 +40,10 @@ class _Interpreter:
         self.values: dict[Node, Array] = {}
         self.codes: dict[Node, Array] = {}
 
-    def stored(self, node: Node) -> Array:
-        """What of a tile lies in memory."""
+    def output(self, node: Node) -> Array:
+        """Codes of an output; a parameter's own are converted there and back."""
+        if node.op == Op.INPUT:
+            return _encode(self.values[node], Cast(node.detail[1], saturate=False), None)
         return self.codes[node] if node in self.codes else self.values[node]
 
     def evaluate(self, node: Node) -> Array:
@@ -91,15 +93,9 @@ class _Interpreter:
         return result != 0 if node.kind == Kind.BOOL else result
 
     def _cast(self, node: Node, inputs: list[Array]) -> Array:
-        cast = node.detail
-        source = np.broadcast_to(inputs[0], node.shape)
-        if cast.stochastic:
-            words = np.broadcast_to(inputs[1], node.shape) >> np.uint32(32 - cast.fmt.stochastic_bits)
-            codes, _ = from_fp32(source, cast.fmt, mode="stochastic", random=words, saturate=cast.saturate)
-        else:
-            codes, _ = from_fp32(source, cast.fmt, saturate=cast.saturate)
-        self.codes[node] = codes
-        return widen(codes, cast.fmt)
+        words = np.broadcast_to(inputs[1], node.shape) if node.detail.stochastic else None
+        self.codes[node] = _encode(np.broadcast_to(inputs[0], node.shape), node.detail, words)
+        return widen(self.codes[node], node.detail.fmt)
 
     def _dot(self, node: Node) -> Array:
         operands: list[Any] = []
@@ -107,6 +103,19 @@ class _Interpreter:
             codes = np.broadcast_to(self.codes[stored(source)], stored(source).shape)
             operands += [codes.T if source.op == Op.TRANSPOSE else codes, by_name(stored(source).fmt)]
         return np.asarray(block_matmul(*operands)[0]).view(np.uint32)
+
+
+def _encode(bits: Array, cast: Cast, words: Array | None) -> Array:
+    """As a store of the vector core converts."""
+    fmt = cast.fmt
+    if fmt.name in ("fp32", "int32"):
+        return bits
+    if fmt.kind == "scale":
+        return to_e8m0(fp32.value_of(bits))
+    if words is not None:
+        random = words >> np.uint32(32 - fmt.stochastic_bits)
+        return from_fp32(bits, fmt, mode="stochastic", random=random, saturate=cast.saturate)[0]
+    return from_fp32(bits, fmt, saturate=cast.saturate)[0]
 
 
 def _combine(op: LaneOp, a: Array, b: Array) -> Array:

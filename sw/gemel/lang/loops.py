@@ -289,7 +289,7 @@ class _Loops:
             random = e.vector(node.inputs[1], j) if cast.stochastic else None
             e.store(sink.field, j or 0, e.operand(node.inputs[0], j), saturate=cast.saturate, random=random)
             return
-        e.store(sink.field, j or 0, e.operand(node, j))
+        e.store(sink.field, j or 0, e.operand(node, j), saturate=False)
 
 
 def _columns(sink: Sink) -> int:

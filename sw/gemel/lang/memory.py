@@ -22,9 +22,8 @@ BLOCKS = 8
 """Blocks that a kernel is cut into where L1 would take larger ones: the first LOAD and the last STORE run alone."""
 BLOCK_BYTES = 16 * 1024
 """Bytes of a block, from memory and to it, below which it isn't cut further."""
-SCALARS = 8
-"""Constants that scalar registers hold; where there are more, some wait in L1."""
-
+SCALARS = 11
+"""Scalar registers for constants, numbers of the call and random states; other constants wait in L1."""
 SMALL_CODE = 4 * 1024
 """Bytes for the vector code where L1 has no room for all that the instruction memory holds."""
 
@@ -57,8 +56,10 @@ class Memory:
     def _pool(self) -> None:
         """Find places for constants beyond those that scalar registers hold."""
         constants = [node for node in self.graph.nodes if node.op == Op.CONST and node.detail]
+        random = sum(node.op == Op.RANDOM for node in self.graph.nodes)
+        room = SCALARS - len(self.graph.scalars) - random - (4 if random else 0)
         group = self.groups["pool"] = Group("pool", flat=True)
-        for node in constants[SCALARS - 3 :] if len(constants) > SCALARS else ():
+        for node in constants[max(0, room) :]:
             self.pool.setdefault(node.detail, group.add(node, FORMATS["fp32"]))
 
     def _stages(self) -> list[tuple[str, int]]:
@@ -97,9 +98,8 @@ class Memory:
         streamed = [group for group in self.groups.values() if group.streamed and group.fields]
         lives = {group: self._life(group) for group in streamed}
         block = total = reserve = 0
-        for spare, block, reserve in product(
-            (1, 0), self._candidates(rows, dots), (VECTOR_BUNDLES * BUNDLE_BYTES, SMALL_CODE)
-        ):
+        sizes = self._candidates(rows, dots)
+        for reserve, spare, block in product((VECTOR_BUNDLES * BUNDLE_BYTES, SMALL_CODE), (1, 0), sizes):
             count = -(-rows // block)
             for group in self.groups.values():
                 if not group.name.startswith("whole"):
@@ -107,15 +107,13 @@ class Memory:
             for group, life in lives.items():
                 group.depth = max(1, min(life + spare, count))
             total = sum(group.total for group in self.groups.values())
-            if total + reserve <= self.config.l1_bytes and (
-                reserve == SMALL_CODE or reserve <= self.config.l1_bytes // 4
-            ):
+            if total + reserve <= self.config.l1_bytes:
                 self.block = block
                 self._place_groups()
                 return
-        sizes = ", ".join(f"{group.name} {group.total:,}" for group in self.groups.values() if group.fields)
+        parts = ", ".join(f"{group.name} {group.total:,}" for group in self.groups.values() if group.fields)
         raise KernelError(
-            f"{self.graph.name}: a block of {block} rows takes {total:,} bytes of L1 ({sizes}) beside {reserve:,} for "
+            f"{self.graph.name}: a block of {block} rows takes {total:,} bytes of L1 ({parts}) beside {reserve:,} for "
             f"its code; the {self.config.name} chip has {self.config.l1_bytes:,}",
             self.graph.outputs[0].where,
         )
