@@ -1,40 +1,63 @@
-"""From a traced kernel to its fastest program: every way to compile it is tried, and the estimate decides."""
+"""From a traced kernel to its fastest program: ways to compile it are tried, and the estimate decides."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from gemel.lang.errors import KernelError
+from gemel.lang.estimate import estimate
 from gemel.lang.graph import Graph
 from gemel.lang.levels import Levels
 from gemel.lang.loops import Variant
 from gemel.lang.program import Compiled, Tensors, compile_variant
 from gemel.lang.sections import Sections
 from gemel_golden.config import ChipConfig
+from gemel_golden.vector_isa import LANES
 
-__all__ = ["compile_graph"]
+__all__ = ["compile_graph", "variants"]
 
-FUSED_WORK = 400
+UNROLLED = 400
 """Operations of a row up to which all its columns are unrolled."""
+SMALL = 4096
+"""Operations of a kernel below which the first way is taken, and iterations don't overlap."""
 
 
 def compile_graph(graph: Graph, tensors: Tensors, config: ChipConfig) -> Compiled:
     """The program for these shapes, strides and this chip. Raises KernelError with the author's line."""
-    reasons: list[str] = []
-    for variant in _variants(graph):
+    reason = ""
+    best: tuple[int, Compiled] | None = None
+    for variant in variants(graph):
         try:
-            return compile_variant(graph, tensors, config, variant)
+            found = compile_variant(graph, tensors, config, variant)
         except ValueError as error:
-            reasons.append(str(error))
-    raise KernelError(f"{graph.name} can't be compiled: {reasons[-1]}", graph.outputs[0].where)
+            reason = str(error)
+            continue
+        if not variant.overlap:
+            return found
+        cycles = estimate(found, config)
+        if best is None or cycles < best[0]:
+            best = cycles, found
+    if best is None:
+        raise KernelError(f"{graph.name} can't be compiled: {reason}", graph.outputs[0].where)
+    return best[1]
 
 
-def _variants(graph: Graph) -> Iterator[Variant]:
+def variants(graph: Graph) -> Iterator[Variant]:
+    """Ways to compile a kernel, the likeliest first."""
     levels = Levels(graph)
-    fused = Sections(levels, True)
-    reads_back = any(node in levels.read_back for node in graph.nodes)
-    if fused.work <= FUSED_WORK and not reads_back:
-        yield Variant(fused=True, keep=True)
-        yield Variant(fused=True, keep=False)
-    yield Variant(fused=False, unroll=8)
-    yield Variant(fused=False, unroll=4)
+    sections = Sections(levels, 1)
+    passes = 1 + max((level for section in sections.items for level in section.passes), default=0)
+    overlap = levels.rows * sections.work >= SMALL
+    columns = max((node.shape[1] for node in graph.nodes if node in levels.blocked), default=1)
+    if sections.work <= UNROLLED:
+        if not any(node in levels.read_back for node in graph.nodes):
+            yield Variant(fused=passes, keep=True, overlap=overlap)
+            if passes > 1:
+                yield Variant(fused=passes, overlap=overlap)
+            if passes > 2:
+                yield Variant(fused=passes - 1, overlap=overlap)
+        if passes > 1:
+            yield Variant(fused=1, overlap=overlap)
+    if sections.work > UNROLLED or not overlap or columns > 16 * LANES:
+        yield Variant(fused=1, unroll=8, overlap=overlap)
+        yield Variant(fused=1, unroll=4, overlap=overlap)

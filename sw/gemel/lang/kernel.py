@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from gemel.dtypes import dtype, from_codes, to_codes
 from gemel.lang.compiler import compile_graph
 from gemel.lang.errors import KernelError
+from gemel.lang.estimate import estimate
 from gemel.lang.graph import Graph, Kind, Op
 from gemel.lang.interpreter import interpret
 from gemel.lang.program import Compiled, Tensors
@@ -131,6 +132,10 @@ class Kernel:
         strides = {p: _strides(values[p]) for p in graph.inputs}
         outputs = tuple(_dense(node.shape, by_name(node.fmt)) for node in graph.outputs)
         return self._program(graph, specs, Tensors(strides, outputs), config(chip))
+
+    def cycles(self, chip: str | ChipConfig, *args: Any, **options: Any) -> int:
+        """About how many cycles a chip takes for these arguments; see `compile`."""
+        return estimate(self.compile(chip, *args, **options), config(chip))
 
     def _bind(self, args: tuple[Any, ...], options: dict[str, Any]) -> list[Any]:
         bound = self.signature.bind(*args, **options)

@@ -16,6 +16,8 @@ from gemel_golden.vector_isa import LANES
 
 __all__ = ["Variant", "last_program", "stage_program"]
 
+COLUMN_GROUP = 8
+"""Vectors of a row that are summed down their columns at a time."""
 KEPT_LINES = 512
 """Bytes of tiles that don't vary with the row, up to which vector registers keep them."""
 
@@ -24,26 +26,26 @@ KEPT_LINES = 512
 class Variant:
     """A way to compile the same values.
 
-    fused: all passes of a stage in one loop over the rows, with all columns unrolled. keep: what costs little to make
-    stays in registers from pass to pass too. unroll: vectors in an iteration of a loop over columns.
+    fused: the passes of a stage, from the first on, that share a loop over the rows. keep: what costs little to make
+    stays in registers from pass to pass too. unroll: vectors in an iteration of a loop over columns; 0: all columns
+    are unrolled, as they must be where passes share a loop. overlap: iterations may overlap, which takes time to
+    compile.
     """
 
-    fused: bool
+    fused: int
     keep: bool = False
-    unroll: int = 4
+    unroll: int = 0
+    overlap: bool = True
 
 
 def stage_program(
-    sections: Sections, stage: int, variant: Variant, arguments: Arguments, pool: Mapping[int, Field]
-) -> VectorProgram | None:
-    """The program of a stage for a block of rows, or ``None`` when it has nothing to do."""
-    items = [section for section in sections.items if section.stage == stage]
-    if not items:
-        return None
+    sections: Sections, stage: int, rows: int, variant: Variant, arguments: Arguments, pool: Mapping[int, Field]
+) -> VectorProgram:
+    """The program of a stage for a block of so many rows."""
     emitter = Emitter(sections.fields, sections.levels.blocked, arguments, pool)
     emitter.keep_lines = sum(item.size for item in sections.groups["line"].fields) <= KEPT_LINES
-    loops = _Loops(sections, emitter, variant)
-    for number, section in enumerate(items):
+    loops = _Loops(sections, emitter, variant, rows)
+    for number, section in enumerate(section for section in sections.items if section.stage == stage):
         if number:
             emitter.builder.fence()
         emitter.loadable = lambda node, section=section: sections.homes.get(node) is not section
@@ -56,21 +58,19 @@ def stage_program(
 
 def last_program(
     sections: Sections, variant: Variant, arguments: Arguments, pool: Mapping[int, Field]
-) -> VectorProgram | None:
-    """The program for what is known after the last row, or ``None``."""
-    if not sections.last:
-        return None
+) -> VectorProgram:
+    """The program for what is known after the last row."""
     graph = sections.levels.graph
     sinks = [Sink(item.node, item) for item in sections.groups["last"].fields]
     emitter = Emitter(sections.fields, set(graph.nodes), arguments, pool)
-    loops = _Loops(sections, emitter, variant)
-    emitter.looped(lambda: loops.sweep(sinks, unrolled=variant.fused), lambda body: body())
+    loops = _Loops(sections, emitter, variant, 1)
+    emitter.looped(lambda: loops.sweep(sinks), lambda body: body())
     return emitter.builder.build()
 
 
 class _Loops:
-    def __init__(self, sections: Sections, emitter: Emitter, variant: Variant):
-        self.sections, self.emitter, self.variant = sections, emitter, variant
+    def __init__(self, sections: Sections, emitter: Emitter, variant: Variant, count: int):
+        self.sections, self.emitter, self.variant, self.count = sections, emitter, variant, count
 
     def rows(self, section: Section) -> None:
         """All passes over each row, row after row."""
@@ -81,21 +81,20 @@ class _Loops:
             with e.scope():
                 for number, sinks in section.passes.items():
                     e.pass_number = number
-                    self.sweep(sinks, unrolled=self.variant.fused)
+                    self.sweep(sinks)
                     if not self.variant.keep:
                         e.forget(lambda node: node.shape[1] > 1 and self.sections.cost(node) <= CHEAP)
-                self._next_row()
+                if self.count > 1:
+                    self._next_row()
 
-        self._over_rows(body)
+        self.emitter.looped(body, self._over_rows)
 
     def _over_rows(self, body: Callable[[], None]) -> None:
-        e = self.emitter
-
-        def around(body: Callable[[], None]) -> None:
-            with e.builder.loop(e.argument("rows")):
-                body()
-
-        e.looped(body, around)
+        if self.count == 1:
+            body()
+            return
+        with self.emitter.builder.loop(self.count, pipeline=self.variant.overlap):
+            body()
 
     def _next_row(self) -> None:
         e = self.emitter
@@ -105,21 +104,21 @@ class _Loops:
         for number in e.row_numbers:
             e.builder.sadd(number, 1, into=number)
 
-    def sweep(self, sinks: list[Sink], *, unrolled: bool) -> None:
+    def sweep(self, sinks: list[Sink]) -> None:
         """One pass over the columns of a row, then what it gives for the row."""
         wide = [sink for sink in sinks if _columns(sink) > 1]
         for cols in dict.fromkeys(_columns(sink) for sink in wide):
-            self._sweep([sink for sink in wide if _columns(sink) == cols], cols, unrolled)
+            self._sweep([sink for sink in wide if _columns(sink) == cols], cols)
         for sink in sinks:
             if sink not in wide:
                 self._take(sink, None, {})
 
-    def _sweep(self, sinks: list[Sink], cols: int, unrolled: bool) -> None:
+    def _sweep(self, sinks: list[Sink], cols: int) -> None:
         e = self.emitter
         vectors = -(-cols // LANES)
         unroll = self.variant.unroll
         chains: dict[Node, list[Vec]] = {sink.node: [] for sink in sinks if sink.field is None}
-        if unrolled or vectors <= unroll:
+        if not unroll or vectors <= unroll:
             for j in range(vectors):
                 for sink in sinks:
                     self._take(sink, j, chains)
@@ -139,7 +138,7 @@ class _Loops:
                 identity = b.const(IDENTITIES[node.detail[0]])
                 found += [b.variable(identity) for _ in range(min(CHAINS, vectors))]
             e.stepping, e.before = unroll, None
-            with b.loop(count):
+            with b.loop(count, pipeline=self.variant.overlap):
                 work = {node: list(found) for node, found in chains.items()}
                 with e.scope():
                     for j in range(unroll):
@@ -220,7 +219,7 @@ class _Loops:
                 self._columns([sink for sink in sinks if _columns(sink) == cols], cols)
 
     def _columns(self, sinks: list[Sink], cols: int) -> None:
-        vectors, unroll = -(-cols // LANES), self.variant.unroll
+        vectors, unroll = -(-cols // LANES), self.variant.unroll or COLUMN_GROUP
         count = cols // LANES // unroll if vectors > unroll else 0
         if count:
             self._column_group(sinks, count, list(range(unroll)), 0)
@@ -244,7 +243,7 @@ class _Loops:
                     for sink in sinks
                     for j in columns
                 }
-                with e.builder.loop(e.argument("rows")), e.scope():
+                with e.builder.loop(self.count, pipeline=self.variant.overlap), e.scope():
                     for sink in sinks:
                         for j in columns:
                             variable = sums[sink.node, j]
@@ -254,10 +253,9 @@ class _Loops:
                     self._next_row()
                 for (node, j), variable in sums.items():
                     e.store(e.fields[node], j, variable)
-                back = e.builder.ssub(0, e.argument("rows"))
                 for key, address in e.addresses.items():
                     step = width if key.stepping else 0
-                    e.builder.move(address, 0 if key.group.flat else back, step, relative=True)
+                    e.builder.move(address, 0 if key.group.flat else -self.count, step, relative=True)
                 for number in e.row_numbers:
                     e.builder.sadd(e.argument(("row", 1)), 0, into=number)
                 if count and ("index",) in e.ready:

@@ -52,6 +52,10 @@ class Compiled:
     """Bundles and constants, which device memory holds at a multiple of 64."""
     parts: Mapping[str, VectorProgram] = field(repr=False)
     """The vector programs by name."""
+    entries: Mapping[str, int] = field(repr=False)
+    """The bundles of `code` at which they begin."""
+    code_address: int
+    """Where `code` lies in L1."""
     rows: int
     """Rows of a block."""
     l1_bytes: int
@@ -87,12 +91,10 @@ class _Program:
         parts: dict[str, VectorProgram] = {}
         self.arguments: dict[str, Arguments] = {}
         for name, make in self._makers().items():
-            arguments = Arguments()
+            arguments = self.arguments[name] = Arguments()
             for position in self.graph.scalars:
                 arguments.number(("scalar", position), late=False)
-            made = make(arguments)
-            if made is not None:
-                parts[name], self.arguments[name] = made, arguments
+            parts[name] = make(arguments)
         self.parts = parts
         self._place_code()
         self._emit(self.levels.rows)
@@ -100,19 +102,24 @@ class _Program:
             program=self.schedule.encode(),
             code=self.code,
             parts=parts,
+            entries=self.entries,
+            code_address=self.code_region.address,
             rows=self.block,
             l1_bytes=self.top,
         )
 
-    def _makers(self) -> dict[str, Callable[[Arguments], VectorProgram | None]]:
-        stages = {section.stage for section in self.sections.items}
-        makers: dict[str, Callable[[Arguments], VectorProgram | None]] = {
-            f"stage {stage}": lambda a, stage=stage: stage_program(
-                self.sections, stage, self.variant, a, self.memory.pool
-            )
-            for stage in sorted(stages)
-        }
-        makers["last"] = lambda a: last_program(self.sections, self.variant, a, self.memory.pool)
+    def _makers(self) -> dict[str, Callable[[Arguments], VectorProgram]]:
+        """The vector programs by name: each stage's for a block of rows and for the rows that are left."""
+        sections, pool = self.sections, self.memory.pool
+        makers: dict[str, Callable[[Arguments], VectorProgram]] = {}
+        for stage in sorted({section.stage for section in sections.items}):
+            for rows in dict.fromkeys((min(self.block, self.levels.rows), self.levels.rows % self.block)):
+                if rows:
+                    makers[_name(stage, rows)] = lambda a, stage=stage, rows=rows: stage_program(
+                        sections, stage, rows, self.variant, a, pool
+                    )
+        if sections.last:
+            makers["last"] = lambda a: last_program(sections, self.variant, a, pool)
         return makers
 
     def _place_code(self) -> None:
@@ -235,7 +242,7 @@ class _Program:
 
     def _vector(self, stage: int, block: int, first: int, rows: int) -> None:
         reads, writes = [], []
-        name = f"stage {stage}"
+        name = _name(stage, rows)
         for what in self.arguments[name].numbers:
             if isinstance(what, Group):
                 region = self.regions[what, block % what.depth]
@@ -260,8 +267,6 @@ class _Program:
         for what, number in self.arguments[name].numbers.items():
             if isinstance(what, Group):
                 values[f"x{number}"] = what.bases[block % what.depth]
-            elif what == "rows":
-                values[f"x{number}"] = rows
             elif isinstance(what, tuple) and what[0] == "row":
                 values[f"x{number}"] = first * what[1] & 0xFFFF_FFFF
         self._run(name, values, reads, writes)
@@ -308,3 +313,7 @@ class _Program:
             reads=regions[:2],
             writes=regions[2:],
         )
+
+
+def _name(stage: int, rows: int) -> str:
+    return f"stage {stage}, {rows} rows"

@@ -40,11 +40,11 @@ class Section:
 class Sections:
     """The sections of a kernel's rows, the groups of L1 that they use, and the fields by node.
 
-    `fused`: the passes of a stage share a loop, and values stay in registers from one to the next.
+    `fused`: so many passes of a stage share a loop, and values stay in registers from one to the next.
     """
 
     levels: Levels
-    fused: bool
+    fused: int
     groups: dict[str, Group] = field(default_factory=dict)
     fields: dict[Node, Field] = field(default_factory=dict)
     items: list[Section] = field(default_factory=list)
@@ -134,10 +134,9 @@ class Sections:
         last_stage = max([stage for stage, _ in wanted] + [*sums], default=0)
         for stage in range(last_stage + 1):
             passes = {level: sinks for (s, level), sinks in sorted(wanted.items(), key=lambda x: x[0]) if s == stage}
-            if self.fused and passes:
-                self.items.append(Section(stage, passes=passes))
-            else:
-                self.items += [Section(stage, passes={level: sinks}) for level, sinks in passes.items()]
+            first = {level: sinks for level, sinks in passes.items() if level < self.fused}
+            self.items += [Section(stage, passes=first)] if first else []
+            self.items += [Section(stage, passes={n: sinks}) for n, sinks in passes.items() if n not in first]
             if stage in sums:
                 self.items.append(Section(stage, columns=True, passes={0: sums[stage]}))
         for section in self.items:
