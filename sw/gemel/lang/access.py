@@ -47,8 +47,15 @@ class Address(NamedTuple):
     """The pass that uses it: each has its own, so that iterations may overlap."""
     kind: tuple[int, bool] | None
     """Bits and whether it counts elements, where its column isn't zero or changes."""
+    use: tuple[str, bool] | None
+    """Loads or stores, and whether of elements, where iterations overlap: each steps at its own time."""
     stepping: bool
     """It steps along the columns."""
+
+    @property
+    def region(self) -> str:
+        """A name for the bytes that it touches: between two fences nobody loads what is stored there."""
+        return self.group.name if self.use is None else f"{self.group.name} {self.use}"
 
 
 class Access:
@@ -57,13 +64,23 @@ class Access:
     A loop's body is emitted twice: first into a builder that is thrown away, to learn what it wants hoisted.
     """
 
-    def __init__(self, arguments: Arguments):
+    def __init__(self, arguments: Arguments, overlap: bool):
         self.arguments = arguments
+        self.overlap = overlap
         self.builder = Builder()
         self.hoists: dict[Hashable, Callable[[], Any]] = {}
         self.ready: dict[Hashable, Any] = {}
         self.scopes: list[dict[Hashable, Value]] = [{}]
         self.pass_number = 0
+        self.frames: list[tuple[int, str]] = [(0, "")]
+        """The loops around what is emitted: a number, and "rows" or "columns" where addresses step in them."""
+        self.accesses: dict[tuple[int, Address], int] = {}
+        """By loop and address register, the accesses emitted so far."""
+        self.expected: dict[tuple[int, Address], int] = {}
+        """Those that the first emission counted: the last one lets the address step."""
+        self._frames = 0
+        self.downward = False
+        """The loop over the rows is the inner one."""
         self.stepping = 0
         """Vectors by which addresses step along the columns; 0: they don't, and vectors count from the row's start."""
         self.before: int | None = 0
@@ -80,13 +97,26 @@ class Access:
     def looped(self, body: Callable[[], None], around: Callable[[Callable[[], None]], None]) -> None:
         """Emit `body` inside the loops that `around` opens, with what it wants hoisted before them."""
         real, self.builder = self.builder, Builder()
-        self.hoists, self.ready, self.scopes = {}, {}, [{}]
-        body()
+        self._begin({})
+        around(body)
         hoists, self.builder = self.hoists, real
-        self.hoists, self.ready, self.scopes = {}, {}, [{}]
+        self._begin(self.accesses)
         for key, make in hoists.items():
             self.hoisted(key, make)
         around(body)
+
+    def _begin(self, expected: dict[tuple[int, Address], int]) -> None:
+        self.hoists, self.ready, self.scopes = {}, {}, [{}]
+        self.accesses, self.expected, self._frames = {}, expected, 0
+
+    @contextmanager
+    def loop(self, count: int, kind: str, *, overlap: bool = True) -> Iterator[int]:
+        """A loop in which addresses step along "rows" or "columns" with their last access; its number."""
+        self._frames += 1
+        self.frames.append((self._frames, kind))
+        with self.builder.loop(count, pipeline=overlap):
+            yield self._frames
+        self.frames.pop()
 
     @contextmanager
     def scope(self) -> Iterator[None]:
@@ -112,7 +142,10 @@ class Access:
         def make() -> Addr:
             group = key.group
             base: int | Scalar = self.argument(group) if group.streamed else group.bases[0]
-            address = self.builder.address(base, group.pitch, group.tile, region=group.name)
+            steps = (0, 0) if group.flat else (1, 0)
+            if key.stepping and not self.downward:
+                steps = (0, self.stepping)
+            address = self.builder.address(base, group.pitch, group.tile, steps=steps, region=key.region)
             if key.column:
                 self.builder.move(address, 0, key.column)
             return address
@@ -129,8 +162,8 @@ class Access:
         """Scalars that count the rows."""
         return [v for key, v in self.ready.items() if isinstance(key, tuple) and key[0] == "row number"]
 
-    def place(self, item: Field, j: int) -> tuple[Addr, int]:
-        """The address register and the column for vector `j` (of this iteration) of a field."""
+    def place(self, item: Field, j: int, use: str) -> tuple[Addr, int, bool]:
+        """Address register and column for vector `j` (of this iteration) of a field, and whether the address steps."""
         first = item.offset // item.unit
         stepping = self.stepping > 0 and item.cols > 1
         column = first + j
@@ -138,17 +171,26 @@ class Access:
         if stepping:
             base = 0 if first + self.stepping <= COLUMNS else first
         kind = (item.fmt.bits, item.element) if stepping or base else None
-        return self.address(Address(item.group, base, self.pass_number, kind, stepping)), column - base
+        apart = (use, item.element) if self.overlap and not item.group.flat else None
+        key = Address(item.group, base, self.pass_number, kind, apart, stepping)
+        return self.address(key), column - base, self._steps(key)
+
+    def _steps(self, key: Address) -> bool:
+        """Whether this is the last access of a loop's iteration to an address that steps there."""
+        number, kind = self.frames[-1]
+        self.accesses[number, key] = self.accesses.get((number, key), 0) + 1
+        along = "columns" if key.stepping and not self.downward else "" if key.group.flat else "rows"
+        return kind == along and self.accesses[number, key] == self.expected.get((number, key))
 
     def load(self, item: Field, j: int) -> Vec:
         """Vector `j` of a field, or its element in all lanes."""
-        address, column = self.place(item, j)
-        loaded = self.builder.load(address, item.fmt, col=column, element=item.element)
+        address, column, post = self.place(item, j, "load")
+        loaded = self.builder.load(address, item.fmt, col=column, element=item.element, post=post)
         return loaded.first if item.cols == 1 and not item.element else loaded
 
     def store(self, item: Field, j: int, value: Operand, *, saturate: bool = True, random: Vec | None = None) -> None:
         """Write vector `j` of a field, or its element; lanes beyond the row's end stay."""
-        address, column = self.place(item, j)
+        address, column, post = self.place(item, j, "store")
         pred = None if item.element else self.tail(item.cols, j)
         self.builder.store(
             address,
@@ -156,6 +198,7 @@ class Access:
             value,
             col=column,
             element=item.element,
+            post=post,
             pred=pred,
             saturate=saturate,
             random=random,

@@ -50,9 +50,15 @@ class Emitter(Access):
     """Makes values of nodes: from registers where they are kept, from L1 where `fields` has them, or by operations."""
 
     def __init__(
-        self, fields: Mapping[Node, Field], blocked: set[Node], arguments: Arguments, pool: Mapping[int, Field]
+        self,
+        fields: Mapping[Node, Field],
+        blocked: set[Node],
+        arguments: Arguments,
+        pool: Mapping[int, Field],
+        *,
+        overlap: bool,
     ):
-        super().__init__(arguments)
+        super().__init__(arguments, overlap)
         self.fields = fields
         self.blocked = blocked
         self.pool = pool
@@ -101,8 +107,7 @@ class Emitter(Access):
         key = (("pool", bits), None)
         if key not in self.scopes[-1]:
             item = self.pool[bits]
-            address, column = self.place(item, 0)
-            self.scopes[-1][key] = self.builder.load(address, item.fmt, col=column, element=True)
+            self.scopes[-1][key] = self.load(item, 0)
         found = self.scopes[-1][key]
         assert isinstance(found, Vec), "a loaded constant is a vector"
         return found

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from gemel.lang.access import Address, Arguments
+from gemel.lang.access import Arguments
 from gemel.lang.emitter import Emitter
 from gemel.lang.graph import Cast, Node, Op
 from gemel.lang.order import CHAINS, IDENTITIES, METHODS
 from gemel.lang.sections import CHEAP, Section, Sections, Sink
 from gemel.lang.storage import Field
-from gemel.vector import Addr, Vec, VectorProgram
+from gemel.vector import Vec, VectorProgram
 from gemel_golden.vector_isa import LANES
 
 __all__ = ["Variant", "last_program", "stage_program"]
@@ -42,7 +42,7 @@ def stage_program(
     sections: Sections, stage: int, rows: int, variant: Variant, arguments: Arguments, pool: Mapping[int, Field]
 ) -> VectorProgram:
     """The program of a stage for a block of so many rows."""
-    emitter = Emitter(sections.fields, sections.levels.blocked, arguments, pool)
+    emitter = Emitter(sections.fields, sections.levels.blocked, arguments, pool, overlap=variant.overlap)
     emitter.keep_lines = sum(item.size for item in sections.groups["line"].fields) <= KEPT_LINES
     loops = _Loops(sections, emitter, variant, rows)
     for number, section in enumerate(section for section in sections.items if section.stage == stage):
@@ -62,7 +62,7 @@ def last_program(
     """The program for what is known after the last row."""
     graph = sections.levels.graph
     sinks = [Sink(item.node, item) for item in sections.groups["last"].fields]
-    emitter = Emitter(sections.fields, set(graph.nodes), arguments, pool)
+    emitter = Emitter(sections.fields, set(graph.nodes), arguments, pool, overlap=variant.overlap)
     loops = _Loops(sections, emitter, variant, 1)
     emitter.looped(lambda: loops.sweep(sinks), lambda body: body())
     return emitter.builder.build()
@@ -93,13 +93,15 @@ class _Loops:
         if self.count == 1:
             body()
             return
-        with self.emitter.builder.loop(self.count, pipeline=self.variant.overlap):
+        with self.emitter.loop(self.count, "rows", overlap=self.variant.overlap):
             body()
 
     def _next_row(self) -> None:
         e = self.emitter
+        number = e.frames[-1][0]
         for key, address in e.addresses.items():
-            if not key.group.flat:
+            stepped = e.expected.get((number, key)) and (e.downward or not key.stepping)
+            if not key.group.flat and not stepped:
                 e.builder.move(address, 1, 0, relative=True)
         for number in e.row_numbers:
             e.builder.sadd(number, 1, into=number)
@@ -138,7 +140,7 @@ class _Loops:
                 identity = b.const(IDENTITIES[node.detail[0]])
                 found += [b.variable(identity) for _ in range(min(CHAINS, vectors))]
             e.stepping, e.before = unroll, None
-            with b.loop(count, pipeline=self.variant.overlap):
+            with e.loop(count, "columns", overlap=self.variant.overlap) as number:
                 work = {node: list(found) for node, found in chains.items()}
                 with e.scope():
                     for j in range(unroll):
@@ -149,21 +151,15 @@ class _Loops:
                 for node, found in chains.items():
                     for variable, value in zip(found, work[node], strict=True):
                         b.assign(variable, value)
-                for address in self._stepping().values():
-                    b.move(address, 0, unroll, relative=True)
             e.before = count * unroll
             with e.scope():
                 for j in range(vectors - count * unroll):
                     for sink in sinks:
                         self._take(sink, j, chains)
-            for address in self._stepping().values():
-                b.move(address, 0, -count * unroll, relative=True)
+            for key, address in e.addresses.items():
+                if key.stepping and (number, key) in e.accesses:
+                    b.move(address, 0, -count * unroll, relative=True)
         e.stepping, e.before = 0, 0
-
-    def _stepping(self) -> dict[Address, Addr]:
-        """The address registers of this pass that step along the columns."""
-        e = self.emitter
-        return {k: v for k, v in e.addresses.items() if k.stepping and k.number == e.pass_number}
 
     def _prepare(self, node: Node, seen: set[Node]) -> None:
         """Make what all columns of a row share before the loop over them."""
@@ -230,6 +226,7 @@ class _Loops:
         """Rows of `columns`; with a count, that many times, further on by so many columns each time."""
         e = self.emitter
         e.stepping, e.before = (len(columns), None) if count else (0, 0)
+        e.downward = True
         width = len(columns)
         wide = _columns(sinks[0]) > 1
 
@@ -243,7 +240,7 @@ class _Loops:
                     for sink in sinks
                     for j in columns
                 }
-                with e.builder.loop(self.count, pipeline=self.variant.overlap), e.scope():
+                with e.loop(self.count, "rows", overlap=self.variant.overlap), e.scope():
                     for sink in sinks:
                         for j in columns:
                             variable = sums[sink.node, j]
@@ -263,13 +260,13 @@ class _Loops:
 
         def around(body: Callable[[], None]) -> None:
             if count:
-                with e.builder.loop(count):
+                with e.loop(count, ""):
                     body()
             else:
                 body()
 
         e.looped(body, around)
-        e.stepping, e.before = 0, 0
+        e.stepping, e.before, e.downward = 0, 0, False
 
     def _take(self, sink: Sink, j: int | None, chains: dict[Node, list[Vec]]) -> None:
         """Vector `j` of a row for a reduction or a store; what all columns share where it is ``None``."""
