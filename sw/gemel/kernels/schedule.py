@@ -6,9 +6,9 @@ write after read, write after write). Units finish in program order, so one sema
 wait that earlier ones imply, of the same unit or of the instructions waited for, is left out. Every dependency points
 backwards in the program: a schedule can't deadlock.
 
-An instruction has two waits and two signals. A third signal is given by a later instruction of the same unit; a third
-wait is taken by an instruction before it that does nothing else: VECTOR for its own unit, otherwise a NOP, which holds
-the sequencer.
+An instruction has two waits and two signals. A third signal is given by a later instruction of the same unit, or by one
+that has waited for it; where there is none, a FENCE drains all units. A third wait is taken by an instruction before it
+that does nothing else: VECTOR for its own unit, otherwise a NOP, which holds the sequencer.
 """
 
 from __future__ import annotations
@@ -48,6 +48,11 @@ class _Entry:
     signals: list[int] = field(default_factory=list)
     after: dict[Unit, int] = field(default_factory=dict)
     """By unit, the instruction that is known to be done when this one starts."""
+
+    @property
+    def can_signal(self) -> bool:
+        """Whether it is a unit's and has a signal left."""
+        return self.unit != Unit.SEQUENCER and len(self.signals) < _SYNCS
 
 
 class Schedule:
@@ -101,19 +106,21 @@ class Schedule:
         for producer, needed in sorted(needs.items(), key=lambda need: -need[1]):
             if needed <= max(known.get(producer, -1), self._last[Unit.SEQUENCER].get(producer, -1)):
                 continue
-            if len(entry.waits) < _SYNCS and (giver := self._giver(producer, needed)) is not None:
+            giver = self._giver(producer, needed)
+            if giver is None:
+                self._fence()
+            elif len(entry.waits) < _SYNCS:
                 self._wait(entry, entry.unit, giver)
             else:
-                self._carry(entry, producer, needed)
+                self._carry(entry.unit, giver)
         entry.after = dict(known)
 
     def _giver(self, producer: Unit, needed: int) -> int | None:
-        """The first instruction of the unit, from `needed` on, that has a signal left."""
-        for number in range(needed, len(self._entries)):
-            entry = self._entries[number]
-            if entry.unit == producer and len(entry.signals) < _SYNCS:
-                return number
-        return None
+        """An instruction with a signal left after which `needed` is done: the unit's own, or one that waited for it."""
+        free = [n for n in range(needed, len(self._entries)) if self._entries[n].can_signal]
+        own = (n for n in free if self._entries[n].unit == producer)
+        others = (n for n in free if self._entries[n].after.get(producer, -1) >= needed)
+        return next(own, next(others, None))
 
     def _wait(self, entry: _Entry, unit: Unit, giver: int) -> None:
         """`entry` of `unit` waits for instruction `giver`, and knows what that one knew."""
@@ -126,19 +133,21 @@ class Schedule:
         for other, number in source.after.items():
             known[other] = max(known.get(other, -1), number)
 
-    def _carry(self, entry: _Entry, producer: Unit, needed: int) -> None:
-        """An instruction before `entry` that waits in its place. Raises ValueError where no signal is left."""
-        giver = self._giver(producer, needed)
-        if giver is None:
-            name = self._entries[needed].opcode.name
-            raise ValueError(f"instruction {needed} ({name}) would need a third signal, for {entry.opcode.name}")
-        if entry.unit == Unit.VECTOR:
+    def _carry(self, unit: Unit, giver: int) -> None:
+        """An instruction before the next one of `unit` that waits in its place."""
+        if unit == Unit.VECTOR:
             carrier = _Entry(Opcode.VECTOR, {"run": 0}, Unit.VECTOR)
         else:
             carrier = _Entry(Opcode.NOP, {}, Unit.SEQUENCER)
         self._wait(carrier, carrier.unit, giver)
         carrier.after = dict(self._last[carrier.unit])
         self._entries.append(carrier)
+
+    def _fence(self) -> None:
+        """Let all that follows come after all that was emitted."""
+        for known in self._last.values():
+            known.update({unit: len(self._entries) for unit in _UNITS})
+        self._entries.append(_Entry(Opcode.FENCE, {}, Unit.SEQUENCER))
 
     def encode(self) -> bytes:
         """The program's bytes."""

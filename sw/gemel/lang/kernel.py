@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import weakref
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -171,7 +172,7 @@ class Kernel:
         name = self.function.__name__
         if not inputs:
             raise KernelError(f"{name} takes at least one tensor")
-        bound = inspect.BoundArguments(self.signature, arguments)  # pyright: ignore[reportArgumentType]
+        bound = inspect.BoundArguments(self.signature, OrderedDict(arguments))
         returned = self.function(*bound.args, **bound.kwargs)
         single = not isinstance(returned, tuple)
         outputs = (returned,) if single else returned
