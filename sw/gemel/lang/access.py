@@ -49,8 +49,24 @@ class Address(NamedTuple):
     """Bits and whether it counts elements, where its column isn't zero or changes."""
     use: tuple[str, bool] | None
     """Loads or stores, and whether of elements, where iterations overlap: each steps at its own time."""
-    stepping: bool
-    """It steps along the columns."""
+    stepping: int
+    """Vectors by which it steps along the columns; 0: it doesn't."""
+    downward: bool
+    """It steps along the rows all the same, since the loop over the rows is the inner one."""
+
+    @property
+    def steps(self) -> tuple[int, int]:
+        """Rows and columns that an access goes on, where it is the last one of an iteration."""
+        if self.stepping and not self.downward:
+            return 0, self.stepping
+        return (0, 0) if self.group.flat else (1, 0)
+
+    @property
+    def along(self) -> str:
+        """The loops in which it steps."""
+        if self.stepping and not self.downward:
+            return "columns"
+        return "" if self.group.flat else "rows"
 
     @property
     def region(self) -> str:
@@ -142,10 +158,7 @@ class Access:
         def make() -> Addr:
             group = key.group
             base: int | Scalar = self.argument(group) if group.streamed else group.bases[0]
-            steps = (0, 0) if group.flat else (1, 0)
-            if key.stepping and not self.downward:
-                steps = (0, self.stepping)
-            address = self.builder.address(base, group.pitch, group.tile, steps=steps, region=key.region)
+            address = self.builder.address(base, group.pitch, group.tile, steps=key.steps, region=key.region)
             if key.column:
                 self.builder.move(address, 0, key.column)
             return address
@@ -172,15 +185,15 @@ class Access:
             base = 0 if first + self.stepping <= COLUMNS else first
         kind = (item.fmt.bits, item.element) if stepping or base else None
         apart = (use, item.element) if self.overlap and not item.group.flat else None
-        key = Address(item.group, base, self.pass_number, kind, apart, stepping)
+        step = self.stepping if stepping else 0
+        key = Address(item.group, base, self.pass_number, kind, apart, step, self.downward)
         return self.address(key), column - base, self._steps(key)
 
     def _steps(self, key: Address) -> bool:
         """Whether this is the last access of a loop's iteration to an address that steps there."""
         number, kind = self.frames[-1]
         self.accesses[number, key] = self.accesses.get((number, key), 0) + 1
-        along = "columns" if key.stepping and not self.downward else "" if key.group.flat else "rows"
-        return kind == along and self.accesses[number, key] == self.expected.get((number, key))
+        return kind == key.along and self.accesses[number, key] == self.expected.get((number, key))
 
     def load(self, item: Field, j: int) -> Vec:
         """Vector `j` of a field, or its element in all lanes."""
