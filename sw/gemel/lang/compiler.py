@@ -22,13 +22,14 @@ SMALL = 4096
 """Operations of a kernel below which the first way is taken, and iterations don't overlap."""
 
 
-def compile_graph(graph: Graph, tensors: Tensors, config: ChipConfig) -> Compiled:
-    """The program for these shapes, strides and this chip. Raises KernelError with the author's line."""
+def compile_graph(graph: Graph, tensors: Tensors, config: ChipConfig, *, resident: bool = False) -> Compiled:
+    """The program for these shapes, strides and this chip. `resident`: its rows lie in L1 before it and after it, and
+    come and go by the programs `loads` and `stores`. Raises KernelError with the author's line."""
     reason = ""
     best: tuple[int, Compiled] | None = None
     for variant in variants(graph):
         try:
-            found = compile_variant(graph, tensors, config, variant)
+            found = compile_variant(graph, tensors, config, variant, resident=resident)
         except ValueError as error:
             reason = str(error)
             continue

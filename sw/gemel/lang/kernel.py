@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gemel.dtypes import dtype, from_codes, to_codes
+from gemel.lang import measure
 from gemel.lang.compiler import compile_graph
 from gemel.lang.errors import KernelError
 from gemel.lang.estimate import estimate
@@ -106,9 +107,10 @@ class Kernel:
                 {position: _strides(values[position]) for position in graph.inputs},
                 tuple(_strides(x) for x in results),
             )
-            compiled = self._program(graph, specs, strides, device.config)
+            compiled = self._program(graph, specs, strides, device.config, measure.resident())
             numbers = [_bits(values[position]) for position in graph.scalars]
-            device.run(compiled.program, [_code(device, compiled), *tensors_of(tensors + results), *numbers])
+            arguments = [_code(device, compiled), *tensors_of(tensors + results), *numbers]
+            measure.launch(device, compiled, arguments)
         return results[0] if single else tuple(results)
 
     def interpret(self, *args: Any, **options: Any) -> Any:
@@ -132,7 +134,7 @@ class Kernel:
         graph, _ = self._trace(specs)
         strides = {p: _strides(values[p]) for p in graph.inputs}
         outputs = tuple(_dense(node.shape, by_name(node.fmt)) for node in graph.outputs)
-        return self._program(graph, specs, Tensors(strides, outputs), config(chip))
+        return self._program(graph, specs, Tensors(strides, outputs), config(chip), resident=False)
 
     def cycles(self, chip: str | ChipConfig, *args: Any, **options: Any) -> int:
         """About how many cycles a chip takes for these arguments; see `compile`."""
@@ -202,11 +204,11 @@ class Kernel:
                 raise ValueError(f"out is {x.dtype} {x.shape}; {graph.name} gives {node.fmt} {shape}")
         return given
 
-    def _program(self, graph: Graph, specs: Specs, strides: Tensors, chip: ChipConfig) -> Compiled:
-        key = (chip, specs, tuple(strides.inputs.items()), strides.outputs)
+    def _program(self, graph: Graph, specs: Specs, strides: Tensors, chip: ChipConfig, resident: bool) -> Compiled:
+        key = (chip, specs, tuple(strides.inputs.items()), strides.outputs, resident)
         if key not in self._compiled:
             self._check(graph, strides)
-            self._compiled[key] = compile_graph(graph, strides, chip)
+            self._compiled[key] = compile_graph(graph, strides, chip, resident=resident)
         return self._compiled[key]
 
     def _check(self, graph: Graph, strides: Tensors) -> None:

@@ -35,11 +35,18 @@ class Memory:
     """Places in L1 for everything but the code; `top` is the first byte behind them.
 
     `stages` is the pipeline: ("load", 0), then ("tensor", n) and ("vector", n), then ("store", 0). `block` is the rows
-    of a block. Raises KernelError with the sizes when L1 is too small.
+    of a block: all of them where they are `resident`. Raises KernelError with the sizes when L1 is too small.
     """
 
-    def __init__(self, graph: Graph, sections: Sections, strides: Mapping[int, Strides], config: ChipConfig):
-        self.graph, self.sections, self.config = graph, sections, config
+    def __init__(
+        self,
+        graph: Graph,
+        sections: Sections,
+        strides: Mapping[int, Strides],
+        config: ChipConfig,
+        resident: bool = False,
+    ):
+        self.graph, self.sections, self.config, self.resident = graph, sections, config, resident
         self.levels: Levels = sections.levels
         self.groups = sections.groups
         self.strides = strides
@@ -120,6 +127,8 @@ class Memory:
 
     def _candidates(self, rows: int, dots: bool) -> list[int]:
         """Rows of a block, the best first."""
+        if self.resident:
+            return [rows]
         if dots:
             tile = self.config.tile
             return [*(size for size in (4 * tile, 2 * tile) if size < 2 * rows), tile, tile // 2, tile // 4]

@@ -48,6 +48,9 @@ class Compiled:
     """
 
     program: bytes
+    loads: bytes
+    stores: bytes
+    """Programs of the same arguments to run before and after it, where tiles don't pass between memory and L1 in it."""
     code: bytes
     """Bundles and constants, which device memory holds at a multiple of 64."""
     parts: Mapping[str, VectorProgram] = field(repr=False)
@@ -66,17 +69,21 @@ class Compiled:
         return "\n".join(f"# {name}\n{part.listing}" for name, part in self.parts.items())
 
 
-def compile_variant(graph: Graph, tensors: Tensors, config: ChipConfig, variant: Variant) -> Compiled:
-    """Compile in one way. Raises KernelError, or ValueError where this way needs too many registers or bundles."""
-    return _Program(graph, tensors, config, variant).compile()
+def compile_variant(
+    graph: Graph, tensors: Tensors, config: ChipConfig, variant: Variant, *, resident: bool = False
+) -> Compiled:
+    """Compile in one way; `resident`: all rows lie in L1 while they are computed with, and come and go in programs of
+    their own. Raises KernelError, or ValueError where this way needs too many registers or bundles."""
+    return _Program(graph, tensors, config, variant, resident).compile()
 
 
 class _Program:
-    def __init__(self, graph: Graph, tensors: Tensors, config: ChipConfig, variant: Variant):
+    def __init__(self, graph: Graph, tensors: Tensors, config: ChipConfig, variant: Variant, resident: bool):
         self.graph, self.tensors, self.config, self.variant = graph, tensors, config, variant
+        self.apart = resident
         self.levels = Levels(graph)
         self.sections = Sections(self.levels, variant.fused)
-        self.memory = Memory(graph, self.sections, tensors.inputs, config)
+        self.memory = Memory(graph, self.sections, tensors.inputs, config, resident)
         self.groups, self.regions, self.block = self.memory.groups, self.memory.regions, self.memory.block
         self.schedule = Schedule()
         positions = [*graph.inputs]
@@ -97,9 +104,11 @@ class _Program:
             parts[name] = make(arguments)
         self.parts = parts
         self._place_code()
-        self._emit(self.levels.rows)
+        loads, program, stores = self._three() if self.apart else (b"", self._one(), b"")
         return Compiled(
-            program=self.schedule.encode(),
+            program=program,
+            loads=loads,
+            stores=stores,
             code=self.code,
             parts=parts,
             entries=self.entries,
@@ -142,8 +151,12 @@ class _Program:
 
     # What happens when
 
-    def _emit(self, rows: int) -> None:
+    def _one(self) -> bytes:
+        """Everything: blocks of rows in a pipeline."""
         self._begin()
+        self._fetch()
+        self._whole()
+        rows = self.levels.rows
         count = -(-rows // self.block)
         actions = {"load": self._load, "tensor": self._tensor, "vector": self._vector, "store": self._store}
         for step in range(count + len(self.memory.stages) - 1):
@@ -153,16 +166,52 @@ class _Program:
                     kind, stage = self.memory.stages[number]
                     first = block * self.block
                     actions[kind](stage, block, first, min(self.block, rows - first))
+        self._last()
+        self._store_last()
+        return self.schedule.encode()
+
+    def _three(self) -> tuple[bytes, bytes, bytes]:
+        """What loads, what computes and what stores, where one block holds all rows."""
+
+        def loads() -> None:
+            self._begin()
+            self._whole()
+            self._load(0, 0, 0, rows)
+
+        def computes() -> None:
+            self._fetch()
+            for kind, stage in self.memory.stages[1:-1]:
+                (self._tensor if kind == "tensor" else self._vector)(stage, 0, 0, rows)
+            self._last()
+
+        def stores() -> None:
+            self._store(0, 0, 0, rows)
+            self._store_last()
+
+        rows, programs = self.levels.rows, []
+        for emit in (loads, computes, stores):
+            self.schedule = Schedule()
+            for region in (*self.regions.values(), self.code_region):
+                region.writes.clear()
+                region.reads.clear()
+            emit()
+            programs.append(self.schedule.encode())
+        return programs[0], programs[1], programs[2]
+
+    def _last(self) -> None:
+        """Compute what is known after the last row."""
         if "last" in self.parts:
-            names = ("sums", "line", "pool", "last")
-            reads = [self.regions[group, 0] for name in names[:3] if (group := self.groups[name]).fields]
+            names = ("sums", "line", "pool")
+            reads = [self.regions[group, 0] for name in names if (group := self.groups[name]).fields]
             self._run("last", {}, reads, [self.regions[self.groups["last"], 0]])
-            for item in self.groups["last"].fields:
-                number = self.graph.outputs.index(item.node)
-                self._move(Opcode.STORE, item, 0, self.output_registers[number], self.tensors.outputs[number], 0, 1)
+
+    def _store_last(self) -> None:
+        for item in self.groups["last"].fields:
+            number = self.graph.outputs.index(item.node)
+            self._move(Opcode.STORE, item, 0, self.output_registers[number], self.tensors.outputs[number], 0, 1)
 
     def _begin(self) -> None:
-        """What every block needs: code, constants, tiles that don't vary with the row, whole operands, zero sums."""
+        """Load what every block needs: code, constants, tiles that don't vary with the row, zero sums."""
         if self.code_bytes:
             values = {"mem_reg": CODE_REG, "l1": self.code_region.address, "count1": 1, "valid1": 1}
             values |= {"bytes": self.code_bytes, "valid_bytes": self.code_bytes}
@@ -180,10 +229,16 @@ class _Program:
         for item in self.groups["line"].fields:
             position = item.node.detail[0]
             self._move(Opcode.LOAD, item, 0, self.registers[position], self.tensors.inputs[position], 0, 1)
+
+    def _fetch(self) -> None:
+        """Fill the instruction memory, where it holds all code."""
         if self.code_bytes and self.resident:
             fetch = self.code_bytes // BUNDLE_BYTES
             values = {"run": 0, "fetch": fetch, "program": self.code_region.address}
             self.schedule.emit(Opcode.VECTOR, values, reads=[self.code_region])
+
+    def _whole(self) -> None:
+        """Load the operands that stay in L1 as a whole."""
         for group in self.groups.values():
             if group.name.startswith("whole"):
                 item = group.fields[0]
