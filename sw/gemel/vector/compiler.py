@@ -19,22 +19,18 @@ __all__ = ["Compiler"]
 
 @dataclass(frozen=True)
 class _Attempt:
-    """How far a compilation goes."""
+    """How far operations may overlap."""
 
     window: int
     """Operations that may overtake in a straight line."""
     spare: int
-    """Vector registers that pipelines leave free."""
-    code: int
-    """Bundles of a pipelined loop at most."""
+    """Vector registers that pipelines leave free; with all of them there are no pipelines."""
 
 
 _ATTEMPTS = (
-    *(_Attempt(1 << 30, spare, 500) for spare in (0, 1, 2, 4)),
-    *(_Attempt(window, 4, 500) for window in (64, 32, 16, 8, 4, 2, 1)),
-    *(_Attempt(1, spare, 500) for spare in (8, 16)),
-    *(_Attempt(1 << 30, 1, code) for code in (300, 200, 100, 50, 0)),
-    _Attempt(1, 32, 0),
+    *(_Attempt(1 << 30, spare) for spare in (0, 1, 2, 4)),
+    *(_Attempt(window, 2) for window in (64, 16, 4, 1)),
+    *(_Attempt(1, spare) for spare in (8, 16, len(Bank.VECTOR.registers))),
 )
 
 
@@ -45,10 +41,6 @@ def _mark_read_only(body: Body) -> None:
             op.read_only = None not in stored and op.region not in stored
 
 
-_REACHES = (0, 4, 16)
-"""Cycles by which a pipeline's beginning and end may be squeezed, from attempt to attempt."""
-
-
 class Compiler:
     """Compiles one coalesced trace."""
 
@@ -57,28 +49,39 @@ class Compiler:
         _mark_read_only(body)
         self.total = Counter(reg for op in all_ops(body) for reg in {*op.reads, *op.writes})
         self.pipelines: dict[tuple[Loop, int, int], Pipeline | None] = {}
+        self.code: dict[Loop, int] = {}
+        """Bundles that pipelined loops may take."""
+        self.sizes: dict[Loop, int] = {}
+        """Bundles that they take."""
         self.across = self._live_across()
 
     def run(self) -> tuple[Layout, dict[Reg, int]]:
         """The layout and the registers' numbers. Raises ValueError when registers or bundles don't suffice."""
         error = None
         for attempt in _ATTEMPTS:
-            layout = Layout()
-            self._append(layout, self.body, attempt, 1)
-            layout.halt()
-            count = len(layout.bundles)
-            if count > VECTOR_BUNDLES:
-                text = f"the program has {count} bundles; the instruction memory holds {VECTOR_BUNDLES}"
-                error = ValueError(text)
-                continue
             try:
+                layout = self._layout(attempt)
                 return layout, allocate(layout)
             except TooManyRegisters as too_many:
                 error = too_many
-                if too_many.bank != Bank.VECTOR and attempt.window == 1:
-                    continue
         assert error is not None
         raise error
+
+    def _layout(self, attempt: _Attempt) -> Layout:
+        """A layout that fits the instruction memory: what is too much, the largest pipeline does without."""
+        while True:
+            layout = Layout()
+            self.sizes.clear()
+            self._append(layout, self.body, attempt, 1)
+            layout.halt()
+            excess = len(layout.bundles) - VECTOR_BUNDLES
+            if excess <= 0:
+                return layout
+            if not self.sizes:
+                text = f"the program has {len(layout.bundles)} bundles; the instruction memory holds {VECTOR_BUNDLES}"
+                raise ValueError(text)
+            largest = max(self.sizes, key=lambda loop: self.sizes[loop])
+            self.code[largest] = max(0, self.sizes[largest] - excess)
 
     def _append(self, layout: Layout, body: Body, attempt: _Attempt, depth: int) -> None:
         straight: list[Op] = []
@@ -94,23 +97,30 @@ class Compiler:
     def _append_loop(self, layout: Layout, loop: Loop, attempt: _Attempt, depth: int) -> None:
         if not loop.body or (loop.scalar is None and loop.count == 0):
             return
-        possible = attempt.code and (loop.scalar is None or depth < LOOPS)
-        pipeline = self._pipeline(loop, attempt) if possible else None
+        possible = loop.scalar is None or depth < LOOPS
+        pipeline = self._pipeline(loop, attempt.spare) if possible else None
         if pipeline:
+            self.sizes[loop] = code_size(loop, pipeline)
             append_pipeline(layout, loop, pipeline, attempt.window)
             return
         with layout.loop(loop.count, loop.scalar):
             self._append(layout, loop.body, attempt, depth + 1)
 
-    def _pipeline(self, loop: Loop, attempt: _Attempt) -> Pipeline | None:
-        key = (loop, attempt.spare, attempt.code)
+    def _pipeline(self, loop: Loop, spare: int) -> Pipeline | None:
+        key = loop, spare, self.code.setdefault(loop, VECTOR_BUNDLES)
         if key not in self.pipelines:
-            self.pipelines[key] = self._search(loop, attempt.spare, attempt.code)
+            self.pipelines[key] = self._search(*key)
         return self.pipelines[key]
 
     def _search(self, loop: Loop, spare: int, code: int) -> Pipeline | None:
         ops = [item for item in loop.body if isinstance(item, Op)]
-        if not loop.pipeline or len(ops) < len(loop.body) or (loop.scalar is None and loop.count < 2):
+        if (
+            not loop.pipeline
+            or not code
+            or spare == len(Bank.VECTOR.registers)
+            or len(ops) < len(loop.body)
+            or (loop.scalar is None and loop.count < 2)
+        ):
             return None
         renamed = self._renamed(ops)
         touched = {reg for op in ops for reg in {*op.reads, *op.writes}}
@@ -121,11 +131,7 @@ class Compiler:
         if min(limits.values()) < 0:
             return None
         longest = schedule_length(ops)
-        for reach in _REACHES:
-            found = find_pipeline(ops, renamed, limits, longest, lambda some: code_size(loop, some) <= code, reach)
-            if found:
-                return found
-        return None
+        return find_pipeline(ops, renamed, limits, longest, lambda found: code_size(loop, found) <= code)
 
     def _renamed(self, ops: list[Op]) -> frozenset[Reg]:
         """Registers that each iteration writes anew and nobody else reads."""

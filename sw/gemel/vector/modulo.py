@@ -82,12 +82,14 @@ def _distances(count: int, edges: Sequence[Edge], interval: int) -> Distances | 
     return None if (np.diag(d) > 0).any() else d
 
 
-def place(ops: Sequence[Op], edges: Sequence[Edge], interval: int, backward: bool) -> list[int] | None:
+def place(
+    ops: Sequence[Op], edges: Sequence[Edge], interval: int, backward: bool, near: bool = True
+) -> list[int] | None:
     """A cycle for each operation, from 0 on, or ``None``.
 
     `backward` begins at the last operations and puts each one as late as it can be, which keeps what a loop ends with
-    together; otherwise it begins at the first ones and puts each one as early as it can be. Against this, loads keep
-    close to their first use, and stores close to what they store.
+    together; otherwise it begins at the first ones and puts each one as early as it can be. With `near`, against this,
+    loads keep close to their first use, and stores close to what they store.
     """
     distances = _distances(len(ops), edges, interval)
     if distances is None:
@@ -99,7 +101,7 @@ def place(ops: Sequence[Op], edges: Sequence[Edge], interval: int, backward: boo
     times = np.full(len(ops), _NEVER, np.int64)
     low, high = np.maximum(distances.max(axis=0), 0), np.full(len(ops), -_NEVER, np.int64)
     height = distances.max(axis=1)
-    later = _later(ops, backward)
+    later = _later(ops, backward) if near else [False] * len(ops)
     order = _Order(len(ops), edges, backward, later)
     while ready := order.ready:
         op = max(ready, key=lambda i: (later[i], -low[i], height[i], -sign * i))

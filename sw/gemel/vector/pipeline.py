@@ -22,6 +22,8 @@ _KERNEL = 210
 """Bundles that a kernel should stay below."""
 _NAMES = 8
 """Names of a register at most."""
+_REACHES = (0, 4, 16)
+"""Cycles by which a pipeline's beginning and end may be squeezed."""
 _ANNEALING = 12000
 """Moves that are tried to bring a schedule's registers down."""
 
@@ -85,7 +87,6 @@ def find_pipeline(
     limits: dict[Bank, int],
     longest: int,
     accept: Callable[[Pipeline], bool],
-    reach: int,
 ) -> Pipeline | None:
     """A pipeline with an interval below `longest`, whose own registers stay within `limits`: the first accepted one."""
     basic = dependences(ops, cyclic=True, renamed=renamed)
@@ -95,17 +96,23 @@ def find_pipeline(
         copies = max(1, min(_NAMES, _KERNEL // interval))
         for names in range(copies, max(0, copies - 2), -1):
             edges = [*basic, *_within(ops, renamed, names)]
-            for backward in (True, False):
-                times = place(ops, edges, interval, backward)
-                if times is None:
-                    continue
-                if not accept(Pipeline(ops, times, interval, renamed, reach)):
+            for backward, near in ((True, True), (True, False), (False, True)):
+                times = place(ops, edges, interval, backward, near)
+                reach = None if times is None else _reach(ops, times, interval, renamed, accept)
+                if times is None or reach is None:
                     continue
                 times = _fit(ops, edges, times, interval, renamed, limits)
                 if times is not None and accept(found := Pipeline(ops, times, interval, renamed, reach)):
                     return found
         interval += 1 + interval // 64
     return None
+
+
+def _reach(
+    ops: Sequence[Op], times: list[int], interval: int, renamed: frozenset[Reg], accept: Callable[[Pipeline], bool]
+) -> int | None:
+    """The least squeezing that makes a pipeline acceptable, or ``None``."""
+    return next((reach for reach in _REACHES if accept(Pipeline(ops, times, interval, renamed, reach))), None)
 
 
 def _fit(
