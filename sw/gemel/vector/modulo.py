@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gemel.vector.dependences import Edge
-from gemel.vector.ir import Op, Slot
+from gemel.vector.ir import Bank, Op, Slot
 from gemel.vector.timing import occupies
 
 __all__ = ["Reservations", "least_interval", "place"]
@@ -122,12 +122,14 @@ def place(
 
 
 def _later(ops: Sequence[Op], backward: bool) -> list[bool]:
-    """Operations that come after their neighbours on the other side: loads forward, and backward stores of vectors that
-    others read too."""
+    """Operations that come after their neighbours on the other side: what steps an address, which all accesses of an
+    iteration leave little room; loads forward; and backward stores of vectors that others read too."""
+    steps = [op.slot == Slot.CONTROL and any(reg.bank == Bank.ADDRESS for reg in op.writes) for op in ops]
     if not backward:
-        return [op.slot == Slot.LOAD for op in ops]
+        return [step or op.slot == Slot.LOAD for step, op in zip(steps, ops, strict=True)]
     readers = Counter(reg for op in ops for reg in op.reads)
-    return [op.slot == Slot.STORE and readers[op.uses["st_reg"]] > 1 for op in ops]
+    stores = [op.slot == Slot.STORE and readers[op.uses["st_reg"]] > 1 for op in ops]
+    return [step or store for step, store in zip(steps, stores, strict=True)]
 
 
 class _Order:

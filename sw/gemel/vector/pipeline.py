@@ -22,7 +22,7 @@ _KERNEL = 210
 """Bundles that a kernel should stay below."""
 _NAMES = 8
 """Names of a register at most."""
-_REACHES = (0, 4, 16)
+_REACHES = (0, 4, 16, 64, 1 << 16)
 """Cycles by which a pipeline's beginning and end may be squeezed."""
 _ANNEALING = 12000
 """Moves that are tried to bring a schedule's registers down."""
