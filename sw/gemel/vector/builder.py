@@ -182,7 +182,14 @@ class Builder(Arithmetic):
     def philox_state(
         self, seed_low: int | Scalar, seed_high: int | Scalar, tensor: int | Scalar, group: int | Scalar
     ) -> Philox:
-        """What `philox` draws from, a copy in four scalar registers; `group` is the index of the first element / 4."""
+        """What `philox` draws from; `group` is the index of the first element / 4.
+
+        It is a copy in four scalar registers; but four arguments in a row are used as they are, and `advance` changes
+        the last of them.
+        """
+        given = [value.reg for value in (seed_low, seed_high, tensor, group) if isinstance(value, Scalar)]
+        if len(given) == 4 and all(reg.fixed == (given[0].fixed or 0) + i and reg.fixed for i, reg in enumerate(given)):
+            return Philox((given[0], given[1], given[2], given[3]))
         new = self._new
         regs = new(Bank.SCALAR), new(Bank.SCALAR), new(Bank.SCALAR), new(Bank.SCALAR)
         for reg, value in zip(regs, (seed_low, seed_high, tensor, group), strict=True):
@@ -198,7 +205,7 @@ class Builder(Arithmetic):
         """Compile. Raises ValueError when registers or bundles don't suffice."""
         if len(self._open) > 1:
             raise ValueError("a loop is still open")
-        return compile_program([*self._preamble, *self._body])
+        return compile_program(self._body)
 
     def _scalar(self, what: Control, a: int | Scalar, b: int | Scalar, into: Scalar | None) -> Scalar:
         first = self.const(a) if isinstance(a, int) else a

@@ -28,7 +28,7 @@ class _Attempt:
 
 
 _ATTEMPTS = (
-    *(_Attempt(1 << 30, spare) for spare in (0, 1, 2, 4)),
+    *(_Attempt(1 << 30, spare) for spare in (0, 1, 2, 3, 4, 6)),
     *(_Attempt(window, 2) for window in (64, 16, 4, 1)),
     *(_Attempt(1, spare) for spare in (8, 16, len(Bank.VECTOR.registers))),
 )
@@ -58,12 +58,16 @@ class Compiler:
     def run(self) -> tuple[Layout, dict[Reg, int]]:
         """The layout and the registers' numbers. Raises ValueError when registers or bundles don't suffice."""
         error = None
+        useless = None
         for attempt in _ATTEMPTS:
+            if attempt.window == useless:
+                continue
             try:
                 layout = self._layout(attempt)
                 return layout, allocate(layout)
             except TooManyRegisters as too_many:
                 error = too_many
+                useless = attempt.window if too_many.bank != Bank.VECTOR else None
         assert error is not None
         raise error
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gemel.vector.ir import Op, Slot
-from gemel.vector.timing import LOOP_CYCLES, STORE_VISIBLE, latency, occupies
+from gemel.vector.timing import LOADS, LOOP_CYCLES, STORE_VISIBLE, latency, occupies
 from gemel_golden.lane_ops import LaneOp
 from gemel_golden.vector_isa import (
     BUNDLE_BYTES,
@@ -48,6 +48,8 @@ class _Bundle:
     reads: list[tuple[str, int]] = field(default_factory=list)
     writes: list[tuple[tuple[str, int], int]] = field(default_factory=list)
     units: list[tuple[str, int]] = field(default_factory=list)
+    load: tuple[int, int] | None = None
+    """Cycles of L1's port, where loads queue up, and cycles until the result."""
 
 
 def estimate(program: bytes, arguments: Mapping[int, int] | None = None) -> Estimate:
@@ -63,7 +65,8 @@ def estimate(program: bytes, arguments: Mapping[int, int] | None = None) -> Esti
     ready: dict[tuple[str, int], int] = defaultdict(int)
     stack: list[tuple[int, int, int, int]] = []
     loops: dict[int, tuple[int, int]] = {}
-    pc = now = last_store = issued = 0
+    loads: deque[int] = deque(maxlen=LOADS)
+    pc = now = last_store = issued = port = 0
     while True:
         if pc >= len(bundles) or issued == _LIMIT:
             raise ValueError("the program doesn't end with HALT")
@@ -72,10 +75,17 @@ def estimate(program: bytes, arguments: Mapping[int, int] | None = None) -> Esti
         time = max([now, *(ready[reg] for reg in bundle.reads), *(free[unit] for unit, _ in bundle.units)])
         if control == Control.FENCE:
             time = max(time, last_store)
+        if bundle.load and len(loads) == LOADS:
+            time = max(time, loads[0])
         for unit, cycles in bundle.units:
             free[unit] = time + cycles
         for reg, cycles in bundle.writes:
             ready[reg] = time + cycles
+        if bundle.load:
+            beats, cycles = bundle.load
+            start, port = max(time, port), max(time, port) + beats
+            ready["v", bundle.values["ld_reg"]] = start + cycles
+            loads.append(start + cycles)
         if bundle.values["st_en"]:
             last_store = time + STORE_VISIBLE
         now, issued = time + 1, issued + 1
@@ -119,8 +129,7 @@ def _bundle(v: dict[str, int]) -> _Bundle:
     if v["ld_en"]:
         work = Op(Slot.LOAD, v)
         found.reads += [("p", v["ld_pred"]), ("v", v["ld_reg"])]
-        found.writes.append((("v", v["ld_reg"]), latency(work)))
-        found.units += occupies(work)
+        found.load = occupies(work)[0][1], latency(work)
     if v["st_en"]:
         found.reads += [("p", v["st_pred"]), ("v", v["st_reg"])]
         found.reads += [("v", v["st_random"])] if v["st_stochastic"] else []

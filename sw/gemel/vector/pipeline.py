@@ -24,7 +24,7 @@ _NAMES = 8
 """Names of a register at most."""
 _REACHES = (0, 4, 16, 64, 1 << 16)
 """Cycles by which a pipeline's beginning and end may be squeezed."""
-_ANNEALING = 12000
+_ANNEALING = 20000
 """Moves that are tried to bring a schedule's registers down."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import random
 from collections.abc import Sequence
 
 from gemel.vector.ir import Bank, Reg
@@ -106,11 +106,20 @@ def _interference(
 Graph = dict[Reg, list[Reg]]
 
 
+_ANY = 0.1
+"""How often a random number is taken instead of the lowest free one."""
+_TRIES = 40
+"""Orders of choice that are tried, all but the first with a random choice between equals."""
+
+
 def _colour(graph: Graph, bank: Bank) -> dict[Reg, int] | None:
-    """Numbers such that neighbours differ, or ``None`` when neither order of choice finds them."""
-    for choose in (_saturated, _smallest_last):
+    """Numbers such that neighbours differ, or ``None`` when no try finds them."""
+    chance = random.Random(0)
+    for attempt in range(_TRIES):
         numbers = {reg: reg.fixed for reg in graph if reg.fixed is not None}
-        if _place_groups(graph, bank, numbers) and choose(graph, bank, numbers):
+        if not _place_groups(graph, bank, numbers):
+            return None
+        if _saturated(graph, bank, numbers, chance if attempt else None):
             return numbers
     return None
 
@@ -134,38 +143,18 @@ def _place_groups(graph: Graph, bank: Bank, numbers: dict[Reg, int]) -> bool:
     return True
 
 
-def _saturated(graph: Graph, bank: Bank, numbers: dict[Reg, int]) -> bool:
+def _saturated(graph: Graph, bank: Bank, numbers: dict[Reg, int], chance: random.Random | None) -> bool:
     """The register with the fewest numbers left goes first (DSATUR)."""
     taken = {reg: _taken(reg, graph, numbers) for reg in graph if reg not in numbers}
     while taken:
-        reg = max(taken, key=lambda reg: (len(taken[reg]), len(graph[reg])))
+        weights = {reg: (len(used), chance.random() if chance else len(graph[reg])) for reg, used in taken.items()}
+        reg = max(weights, key=lambda reg: weights[reg])
         used = taken.pop(reg)
         free = [number for number in bank.registers if number not in used]
         if not free:
             return False
-        numbers[reg] = free[0]
+        numbers[reg] = chance.choice(free) if chance and chance.random() < _ANY else free[0]
         for other in graph[reg]:
             if other in taken:
-                taken[other].add(free[0])
-    return True
-
-
-def _smallest_last(graph: Graph, bank: Bank, numbers: dict[Reg, int]) -> bool:
-    """Registers with few neighbours get theirs last."""
-    degree = {reg: len(graph[reg]) for reg in graph if reg not in numbers}
-    order = []
-    removed: dict[Reg, bool] = defaultdict(bool)
-    while degree:
-        reg = min(degree, key=lambda reg: degree[reg])
-        del degree[reg]
-        removed[reg] = True
-        order.append(reg)
-        for other in graph[reg]:
-            if other in degree:
-                degree[other] -= 1
-    for reg in reversed(order):
-        free = next((n for n in bank.registers if n not in _taken(reg, graph, numbers)), None)
-        if free is None:
-            return False
-        numbers[reg] = free
+                taken[other].add(numbers[reg])
     return True

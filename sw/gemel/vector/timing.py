@@ -7,7 +7,7 @@ from gemel_golden import vector_timing
 from gemel_golden.formats import by_code
 from gemel_golden.vector_isa import FUNCTION_BASE, PHILOX, Control
 
-__all__ = ["LOOP_CYCLES", "STORE_VISIBLE", "latency", "occupies"]
+__all__ = ["LOADS", "LOOP_CYCLES", "STORE_VISIBLE", "latency", "occupies"]
 
 FUNCTION_UNITS = 8
 """Those of the chips that programs are tuned for."""
@@ -15,6 +15,8 @@ STORE_VISIBLE = vector_timing.STORE_VISIBLE
 """From a store to the earliest FENCE that needn't wait for it."""
 LOOP_CYCLES = vector_timing.LOOP_PENALTY
 """What LOOP costs beside its bundle."""
+LOADS = 8
+"""Loads under way at most."""
 
 
 def _is_function(op: int) -> bool:
@@ -22,7 +24,7 @@ def _is_function(op: int) -> bool:
 
 
 def _wide(op: Op) -> bool:
-    return by_code(op.fields["ld_format"]).bits == 32
+    return by_code(op.fields["ld_format"]).bits == 32 and not op.fields["ld_element"]
 
 
 def latency(op: Op) -> int:

@@ -27,7 +27,6 @@ class Tracer:
     """Collects operations."""
 
     def __init__(self) -> None:
-        self._preamble: list[Op] = []
         self._body: Body = []
         self._open: list[Body] = [self._body]
         self._constants: dict[int, Scalar] = {}
@@ -50,7 +49,8 @@ class Tracer:
         if bits not in self._constants:
             reg = Reg(Bank.SCALAR, f"{value:g}" if isinstance(value, float) else str(value))
             fields = {"control": Control.ADD, "imm": bits}
-            self._preamble.append(Op(Slot.CONTROL, fields, {"sa": ZERO, "sb": ZERO}, ("d", reg)))
+            outside = len(self._body) - (len(self._open) > 1)
+            self._body.insert(outside, Op(Slot.CONTROL, fields, {"sa": ZERO, "sb": ZERO}, ("d", reg)))
             self._constants[bits] = Scalar(reg)
         return self._constants[bits]
 
