@@ -15,7 +15,7 @@ from gemel.lang import Kernel, Tile, kernel
 
 __all__ = ["ELEMENTWISE", "OPTIMIZERS", "elementwise", "norm", "optimizer", "softmax"]
 
-WIDTH = 512
+WIDTH = 128
 """Elements of a row of elementwise work."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -16,6 +16,7 @@ from gemel_golden.vector_isa import LANES
 __all__ = ["Access", "Address", "Arguments", "Value"]
 
 Value = Vec | Scalar | Pred
+ARGUMENTS = 9
 COLUMNS = 256
 """Columns that a load or store can add to its address register's."""
 
@@ -35,6 +36,17 @@ class Arguments:
                 raise KernelError("the vector core's nine arguments don't suffice for this kernel's numbers and tiles")
             self.numbers[what] = free[0]
         return self.numbers[what]
+
+    def in_a_row(self, whats: Sequence[Hashable]) -> list[int] | None:
+        """Consecutive arguments for new `whats`, of which the first may be known; ``None`` where there are none."""
+        first = self.numbers.get(whats[0])
+        taken = {number for what, number in self.numbers.items() if what != whats[0]}
+        for start in range(ARGUMENTS - len(whats) + 1, 0, -1) if first is None else (first,):
+            numbers = [*range(start, start + len(whats))]
+            if not taken.intersection(numbers) and numbers[-1] <= ARGUMENTS:
+                self.numbers |= dict(zip(whats, numbers, strict=True))
+                return numbers
+        return None
 
 
 class Address(NamedTuple):
@@ -95,6 +107,8 @@ class Access:
         self.expected: dict[tuple[int, Address], int] = {}
         """Those that the first emission counted: the last one lets the address step."""
         self._frames = 0
+        self.around = 0
+        """How many times `looped` was called."""
         self.downward = False
         """The loop over the rows is the inner one."""
         self.stepping = 0
@@ -112,6 +126,7 @@ class Access:
 
     def looped(self, body: Callable[[], None], around: Callable[[Callable[[], None]], None]) -> None:
         """Emit `body` inside the loops that `around` opens, with what it wants hoisted before them."""
+        self.around += 1
         real, self.builder = self.builder, Builder()
         self._begin({})
         around(body)

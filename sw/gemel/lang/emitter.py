@@ -64,6 +64,10 @@ class Emitter(Access):
         self.pool = pool
         self.loadable: Callable[[Node], bool] = lambda _: True
         """Whether a node with a field is loaded from it."""
+        self.states: dict[Node, list[int]] = {}
+        """Random nodes whose state is in arguments."""
+        self.users: dict[Node, tuple[int, int]] = {}
+        """The loop and the pass that use it."""
         self.keep_lines = False
         """What doesn't change from row to row is loaded once."""
 
@@ -184,6 +188,14 @@ class Emitter(Access):
         b, seed = self.builder, node.inputs[0]
         vectors = -(-node.shape[1] // LANES)
         groups = LANES // 4
+        if node in self.states and self.users.setdefault(node, (self.around, self.pass_number)) == (
+            self.around,
+            self.pass_number,
+        ):
+            state = b.philox_state(*map(b.arg, self.states[node]))
+            words = b.philox(state)
+            b.advance(state)
+            return words if node.shape[1] > 1 else words.first
         group = self.hoisted(
             ("random", node, self.pass_number),
             lambda: self.builder.sadd(self.argument(("row", vectors * groups)), 0),
@@ -192,6 +204,14 @@ class Emitter(Access):
         words = b.philox(b.philox_state(low, 0, node.detail, group))
         b.sadd(group, groups, into=group)
         return words if node.shape[1] > 1 else words.first
+
+    def keep_state(self, node: Node) -> None:
+        """Let arguments in a row hold a random node's state, where there are any: Philox takes it from there."""
+        seed, vectors = node.inputs[0], -(-node.shape[1] // LANES)
+        low = ("number", seed.detail, "seed") if seed.op == Op.CONST else ("scalar", seed.detail)
+        whats = (low, ("number", 0, "high"), ("number", node.detail, "stream"), ("row", vectors * LANES // 4, node))
+        if (found := self.arguments.in_a_row(whats)) is not None:
+            self.states[node] = found
 
     def _scan(self, node: Node, j: int | None) -> Vec:
         method = METHODS[node.detail]

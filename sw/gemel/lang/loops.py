@@ -44,6 +44,9 @@ def stage_program(
     """The program of a stage for a block of so many rows."""
     emitter = Emitter(sections.fields, sections.levels.blocked, arguments, pool, overlap=variant.overlap)
     emitter.keep_lines = sum(item.size for item in sections.groups["line"].fields) <= KEPT_LINES
+    random = [node for node in sections.levels.graph.nodes if node.op == Op.RANDOM]
+    if len(random) == 1 and random[0] in sections.levels.blocked:
+        emitter.keep_state(random[0])
     loops = _Loops(sections, emitter, variant, rows)
     for number, section in enumerate(section for section in sections.items if section.stage == stage):
         if number:

@@ -324,6 +324,8 @@ class _Program:
                 values[f"x{number}"] = what.bases[block % what.depth]
             elif isinstance(what, tuple) and what[0] == "row":
                 values[f"x{number}"] = first * what[1] & 0xFFFF_FFFF
+            elif isinstance(what, tuple) and what[0] == "number":
+                values[f"x{number}"] = what[1]
         self._run(name, values, reads, writes)
 
     def _run(self, name: str, values: dict[str, int], reads: list[Region], writes: list[Region]) -> None:

@@ -16,7 +16,7 @@ from gemel.vector.dependences import Edge
 from gemel.vector.ir import Bank, Op, Slot
 from gemel.vector.timing import occupies
 
-__all__ = ["Reservations", "least_interval", "place"]
+__all__ = ["Distances", "Reservations", "distances", "least_interval", "place"]
 
 _FAR = 1 << 29
 _NEVER = -(1 << 30)
@@ -64,12 +64,12 @@ def least_interval(ops: Sequence[Op], edges: Sequence[Edge]) -> int:
         for unit, cycles in occupies(op):
             need[unit] += cycles
     interval = max(need.values())
-    while _distances(len(ops), edges, interval) is None:
+    while distances(len(ops), edges, interval) is None:
         interval += 1
     return interval
 
 
-def _distances(count: int, edges: Sequence[Edge], interval: int) -> Distances | None:
+def distances(count: int, edges: Sequence[Edge], interval: int) -> Distances | None:
     """Least cycles from each operation to each other one; ``None`` when an operation would have to follow itself."""
     d = np.full((count, count), _NEVER, np.int64)
     np.fill_diagonal(d, 0)
@@ -91,16 +91,16 @@ def place(
     together; otherwise it begins at the first ones and puts each one as early as it can be. With `near`, against this,
     loads keep close to their first use, and stores close to what they store.
     """
-    distances = _distances(len(ops), edges, interval)
-    if distances is None:
+    apart = distances(len(ops), edges, interval)
+    if apart is None:
         return None
     sign = -1 if backward else 1
     if backward:
-        distances = distances.T
+        apart = apart.T
     table = Reservations(interval, ops)
     times = np.full(len(ops), _NEVER, np.int64)
-    low, high = np.maximum(distances.max(axis=0), 0), np.full(len(ops), -_NEVER, np.int64)
-    height = distances.max(axis=1)
+    low, high = np.maximum(apart.max(axis=0), 0), np.full(len(ops), -_NEVER, np.int64)
+    height = apart.max(axis=1)
     later = _later(ops, backward) if near else [False] * len(ops)
     order = _Order(len(ops), edges, backward, later)
     while ready := order.ready:
@@ -114,8 +114,8 @@ def place(
             return None
         table.take(op, sign * time)
         times[op] = time
-        low = np.maximum(low, time + distances[op])
-        high = np.minimum(high, time - distances[:, op])
+        low = np.maximum(low, time + apart[op])
+        high = np.minimum(high, time - apart[:, op])
         order.placed(op)
     found = [sign * int(time) for time in times]
     return [time - min(found) for time in found]

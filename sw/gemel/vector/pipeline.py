@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from gemel.vector.dependences import Edge, dependences
+from gemel.vector.eviction import place_evicting
 from gemel.vector.ir import Bank, Op, Reg
 from gemel.vector.lifetimes import lives, pressure, shorten
 from gemel.vector.modulo import least_interval, place
@@ -24,6 +25,10 @@ _NAMES = 8
 """Names of a register at most."""
 _REACHES = (0, 4, 16, 64, 1 << 16)
 """Cycles by which a pipeline's beginning and end may be squeezed."""
+_WAYS = ((True, True), (True, False), (False, True), ())
+"""Ways to place operations: see `place`; the last one lets them give way to each other."""
+_HOPE = 8
+"""Registers too many that moves may save."""
 _ANNEALING = 20000
 """Moves that are tried to bring a schedule's registers down."""
 
@@ -96,8 +101,8 @@ def find_pipeline(
         copies = max(1, min(_NAMES, _KERNEL // interval))
         for names in range(copies, max(0, copies - 2), -1):
             edges = [*basic, *_within(ops, renamed, names)]
-            for backward, near in ((True, True), (True, False), (False, True)):
-                times = place(ops, edges, interval, backward, near)
+            for way in _WAYS:
+                times = place(ops, edges, interval, *way) if way else place_evicting(ops, edges, interval)
                 reach = None if times is None else _reach(ops, times, interval, renamed, accept)
                 if times is None or reach is None:
                     continue
@@ -126,7 +131,10 @@ def _fit(
     """The schedule, or a better one, when its registers suffice."""
     vectors = [reg for reg in renamed if reg.bank == Bank.VECTOR]
     limit = limits[Bank.VECTOR]
-    if pressure(ops, times, interval, vectors) > limit:
+    found = pressure(ops, times, interval, vectors)
+    if found > limit + _HOPE:
+        return None
+    if found > limit:
         times = shorten(ops, edges, times, interval, vectors, limit, _ANNEALING)
         times = [time - min(times) for time in times]
     for bank, most in limits.items():
