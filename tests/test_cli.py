@@ -10,6 +10,7 @@ import pytest
 
 from gemel import cli
 from gemel.bench import matmul as bench
+from gemel.bench import vector
 from gemel.driver.faults import DeviceTimeout
 from gemel.kernels.matmul import matmul_reference
 from gemel.sim.build import BuildError
@@ -77,6 +78,34 @@ def test_bench_shapes(gemel):
     assert (code, values["exact"], values["count"]) == (0, True, 12)
 
 
+VECTOR = {
+    "softmax": ("--rows", "7", "--cols", "70"),
+    "norm": ("--rows", "7", "--cols", "70"),
+    "elementwise": ("--op", "gelu_tanh", "--elements", "640"),
+    "optimizer": ("--name", "adamw", "--elements", "640"),
+}
+
+
+@pytest.mark.parametrize("operands", ["l1", "memory"])
+@pytest.mark.parametrize("command", VECTOR)
+def test_bench_of_the_vector_core(gemel, command, operands):
+    place = ("--operands", operands, "--backend", "golden", "--chip", "nano", "--json")
+    code, out, err = gemel("bench", command, *VECTOR[command], *place)
+    values = json.loads(out)
+    assert (code, err) == (0, "")
+    assert values["exact"] is True
+    assert (values["utilisation"], values["mmac_per_second"]) == (0, 0)
+    assert values["elements"] == (490 if "--rows" in VECTOR[command] else 640)
+    assert {"cycles", "cycles_per_vector", "bandwidth_utilisation", "seconds"} <= set(values)
+
+
+def test_bench_tells_a_wrong_result(gemel, monkeypatch):
+    monkeypatch.setattr(vector, "_bits", lambda array: array.ctypes.data)
+    code, out, err = gemel("bench", "softmax", *VECTOR["softmax"], "--backend", "golden", "--chip", "nano", "--json")
+    assert (code, json.loads(out)["exact"]) == (1, False)
+    assert "differs" in err
+
+
 def test_bench_of_host_speed(gemel):
     code, out, _ = gemel("bench", "golden", "--size", "64", "--json")
     assert code == 0
@@ -104,6 +133,9 @@ WRONG = {
     "dtype": ((*PRODUCT, "--dtype", "fp7"), "gemel: unknown dtype 'fp7'; there are fp32,"),
     "operand dtype": ((*PRODUCT, "--dtype", "fp32"), "gemel: a is fp32; the tensor core multiplies"),
     "operands": ((*PRODUCT, "--operands", "disk"), "gemel: operands are in l1 or in memory, not in 'disk'"),
+    "place": (("bench", "softmax", *VECTOR["softmax"], "--operands", "disk"), "gemel: operands are in l1 or in memory"),
+    "function": (("bench", "elementwise", "--op", "f", "--elements", "9"), "gemel: no elementwise function 'f'; there"),
+    "optimizer": (("bench", "optimizer", "--name", "x", "--elements", "9"), "gemel: no optimizer 'x'; there are adamw"),
     "layout": ((*PRODUCT, "--layout", "xy"), "gemel: no layout 'xy'; there are nt, nn, tn, tt"),
     "L1": (
         (*PRODUCT, "--operands", "l1", "--k", "9000"),

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from gemel.bench.matmul import from_l1, from_memory, product_of
 from gemel.bench.shapes import run_shapes
+from gemel.bench.vector import Work, run
+from gemel.bench.vector_work import elementwise, optimizer, softmax
 from gemel.driver.device import Device
 
 __all__ = ["Figure", "run_figures"]
@@ -14,18 +16,28 @@ __all__ = ["Figure", "run_figures"]
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """One figure: a share (of the peak, or of the memory's bandwidth) and the least that will do."""
+    """One figure: a share (of the peak, or of the memory's bandwidth) and the least that will do, or cycles for 32
+    elements and the most that will do."""
 
     name: str
     cycles: int | None
     value: float | None
-    least: float
+    least: float | None = None
+    most: float | None = None
     exact: bool
 
     @property
     def met(self) -> bool:
-        """Whether it is exact and large enough."""
-        return self.exact and self.value is not None and self.value >= self.least
+        """Whether it is exact and keeps its limit."""
+        if not self.exact or self.value is None:
+            return False
+        return (self.least is None or self.value >= self.least) and (self.most is None or self.value <= self.most)
+
+    @property
+    def words(self) -> tuple[str, str]:
+        """Value and limit."""
+        value = "-" if self.value is None else f"{self.value:.2f}" if self.least is None else f"{self.value:.1%}"
+        return value, f"at most {self.most:g}" if self.least is None else f"at least {self.least:.0%}"
 
 
 def run_figures(device: Device) -> Iterator[Figure]:
@@ -50,3 +62,18 @@ def run_figures(device: Device) -> Iterator[Figure]:
         got = from_memory(device, product_of(size, size, size, "e4m3"))
         title = f"from memory, e4m3 to bf16, {size} x {size} x {size}"
         yield Figure(name=title, cycles=got.cycles, value=got.utilisation, least=least, exact=got.exact)
+    for title, work, in_l1, most in _vector_work():
+        got = run(device, work, in_l1=in_l1)
+        title = f"{'in L1' if in_l1 else 'from memory'}, fp32, {title}, cycles for 32 elements"
+        yield Figure(name=title, cycles=got.cycles, value=got.cycles_per_vector, most=most, exact=got.exact)
+
+
+def _vector_work() -> Iterator[tuple[str, Work, bool, float]]:
+    """Work of the vector core, whether in L1, and cycles for 32 elements at most; from memory a tenth more."""
+    for rows, in_l1 in ((64, True), (512, False)):
+        more = 1.0 if in_l1 else 1.1
+        size = f"{rows} x 512"
+        yield f"softmax of {size}", softmax(rows, 512, 0), in_l1, round(8 * more, 2)
+        yield f"GELU of {size}", elementwise("gelu_tanh", rows * 512, 0), in_l1, round(8 * more, 2)
+        held = 32 if in_l1 else rows
+        yield f"AdamW of {held} x 512", optimizer("adamw", held * 512, 0), in_l1, round(26 * more, 2)

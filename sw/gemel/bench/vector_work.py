@@ -1,4 +1,4 @@
-"""What the benches of the vector core run: softmax, norms, elementwise functions and optimizers, with random operands."""
+"""What the benches of the vector core run, with random operands: softmax, norms, functions and optimizers."""
 
 from __future__ import annotations
 

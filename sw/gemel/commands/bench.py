@@ -10,6 +10,7 @@ import typer
 from gemel.commands.output import NOT_EXACT, Backend, ChipName, Json, cells, emit, fail
 
 if TYPE_CHECKING:
+    from gemel.bench.vector import Work
     from gemel.driver.device import Device
 
 app = typer.Typer(no_args_is_help=True, help="Measure a chip, its simulator or the golden arithmetic.")
@@ -19,6 +20,7 @@ Dtype = Annotated[str, typer.Option("--dtype", help="format of A and B: bf16, fp
 OutDtype = Annotated[str, typer.Option("--out-dtype", help="format of D")]
 Latency = Annotated[int, typer.Option("--latency", help="cycles from an address to its first beat")]
 Bandwidth = Annotated[float, typer.Option("--bandwidth", help="bytes a cycle, each way")]
+Operands = Annotated[str, typer.Option("--operands", help="where operands and results are: l1 or memory")]
 Seed = Annotated[int, typer.Option("--seed", help="of the operands, and of the shapes")]
 
 
@@ -31,7 +33,7 @@ def matmul(
     dtype: Dtype = "e4m3",
     b_dtype: Annotated[str | None, typer.Option("--b-dtype", help="format of B where it is another")] = None,
     out_dtype: OutDtype = "bf16",
-    operands: Annotated[str, typer.Option("--operands", help="where A, B and D are: l1 or memory")] = "memory",
+    operands: Operands = "memory",
     layout: Annotated[str, typer.Option("--layout", help="nt, nn, tn or tt: n as is, t transposed in memory")] = "nt",
     scales: Annotated[str, typer.Option("--scales", help="block scales: none, mx, nvfp4 or fp32")] = "none",
     latency: Latency = 100,
@@ -43,14 +45,87 @@ def matmul(
     """Measure one matrix product D (m, n) = A (m, k) @ B (k, n)."""
     from gemel.bench.matmul import from_l1, from_memory, product_of
 
-    if operands not in ("l1", "memory"):
-        raise ValueError(f"operands are in l1 or in memory, not in {operands!r}")
+    place = _place(operands, latency, bandwidth)
     product = product_of(m, n, k, dtype, b_name=b_dtype, out=out_dtype, layout=layout, scales=scales, seed=seed)
     with _open(chip, backend, latency, bandwidth) as device:
         figures = from_l1(device, product) if operands == "l1" else from_memory(device, product, bandwidth=bandwidth)
-    place = "in L1" if operands == "l1" else f"from memory ({latency} cycles, {bandwidth:g} B/cycle)"
     scaled = "" if scales == "none" else f" under {scales} scales"
     _finish(f"{dtype} {m} x {n} x {k}{scaled} {place} on {chip} ({backend})", figures.as_dict(), json)
+
+
+@app.command()
+def softmax(
+    rows: Side,
+    cols: Side,
+    operands: Operands = "memory",
+    chip: ChipName = "inference",
+    latency: Latency = 100,
+    bandwidth: Bandwidth = 64,
+    backend: Backend = "rtl",
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Measure the softmax of each row of an FP32 matrix."""
+    from gemel.bench.vector_work import softmax as work
+
+    title = f"softmax of {rows} x {cols}"
+    _vector(title, work(rows, cols, seed), operands, chip, backend, latency, bandwidth, json)
+
+
+@app.command()
+def norm(
+    rows: Side,
+    cols: Side,
+    operands: Operands = "memory",
+    chip: ChipName = "inference",
+    latency: Latency = 100,
+    bandwidth: Bandwidth = 64,
+    backend: Backend = "rtl",
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Measure the layer norm, with weight and bias, of each row of an FP32 matrix."""
+    from gemel.bench.vector_work import norm as work
+
+    title = f"layer norm of {rows} x {cols}"
+    _vector(title, work(rows, cols, seed), operands, chip, backend, latency, bandwidth, json)
+
+
+@app.command()
+def elementwise(
+    op: Annotated[str, typer.Option("--op", help="the function, as gelu")],
+    elements: Side,
+    operands: Operands = "memory",
+    chip: ChipName = "inference",
+    latency: Latency = 100,
+    bandwidth: Bandwidth = 64,
+    backend: Backend = "rtl",
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Measure a function of each of many FP32 numbers."""
+    from gemel.bench.vector_work import elementwise as work
+
+    _vector(f"{op} of {elements:,}", work(op, elements, seed), operands, chip, backend, latency, bandwidth, json)
+
+
+@app.command()
+def optimizer(
+    elements: Side,
+    name: Annotated[str, typer.Option("--name", help="the optimizer")] = "adamw",
+    operands: Operands = "memory",
+    chip: ChipName = "inference",
+    latency: Latency = 100,
+    bandwidth: Bandwidth = 64,
+    backend: Backend = "rtl",
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Measure a step of an optimizer: FP32 weights and states, and a copy in BF16, rounded stochastically."""
+    from gemel.bench.vector_work import optimizer as work
+
+    title = f"{name} of {elements:,} weights"
+    _vector(title, work(name, elements, seed), operands, chip, backend, latency, bandwidth, json)
 
 
 @app.command()
@@ -85,12 +160,11 @@ def figures(chip: ChipName = "inference", json: Json = False) -> None:
         from rich.table import Table
 
         table = Table(title=f"Figures of the {chip} chip", title_justify="left")
-        for column in ("figure", "cycles", "share", "least", "exact", "met"):
+        for column in ("figure", "cycles", "value", "limit", "exact", "met"):
             table.add_column(column, justify="left" if column in ("figure", "exact", "met") else "right")
         for row in rows:
-            share = "-" if row.value is None else f"{row.value:.1%}"
             words = ["[green]yes[/]" if truth else "[red]no[/]" for truth in (row.exact, row.met)]
-            table.add_row(row.name, f"{row.cycles or 0:,}", share, f"{row.least:.0%}", *words)
+            table.add_row(row.name, f"{row.cycles or 0:,}", *row.words, *words)
         screen.print(table)
 
     emit({"chip": chip, "figures": values}, json, render)
@@ -128,6 +202,24 @@ def _open(chip: str, backend: str, latency: int = 100, bandwidth: float = 64) ->
     import gemel
 
     return gemel.open(chip, backend, latency=latency, bandwidth=bandwidth)
+
+
+def _place(operands: str, latency: int, bandwidth: float) -> str:
+    if operands not in ("l1", "memory"):
+        raise ValueError(f"operands are in l1 or in memory, not in {operands!r}")
+    return "in L1" if operands == "l1" else f"from memory ({latency} cycles, {bandwidth:g} B/cycle)"
+
+
+def _vector(
+    title: str, work: Work, operands: str, chip: str, backend: str, latency: int, bandwidth: float, json: bool
+) -> None:
+    """Measure work of the vector core."""
+    from gemel.bench.vector import run
+
+    place = _place(operands, latency, bandwidth)
+    with _open(chip, backend, latency, bandwidth) as device:
+        figures = run(device, work, in_l1=operands == "l1", bandwidth=bandwidth)
+    _finish(f"{title} {place} on {chip} ({backend})", figures.as_dict(), json)
 
 
 def _finish(title: str, values: Mapping[str, Any], as_json: bool) -> None:
