@@ -18,7 +18,7 @@ __all__ = ["Tensor", "empty", "tensor"]
 
 
 class Tensor:
-    """A device array of one or two dimensions.
+    """A device array.
 
     ``shape`` is in elements, ``strides`` in bytes. Rows of a 4-bit format begin at whole bytes, low nibble first; the
     stride along them is 0.
@@ -86,6 +86,21 @@ class Tensor:
         """The axis along which 4-bit elements share bytes."""
         return self.strides.index(0) if self.format.bits < 8 else None
 
+    def reshape(self, *shape: int) -> Tensor:
+        """A view of the same elements in another shape; one size may be -1. The tensor must be dense: row after row.
+
+        Rows of a 4-bit format keep their whole bytes: the last size stays, or both are even.
+        """
+        known = int(np.prod([size for size in shape if size != -1]))
+        wanted = tuple(size if size != -1 else self.size // max(1, known) for size in shape)
+        if int(np.prod(wanted)) != self.size:
+            raise ValueError(f"{self.size} elements of shape {self.shape} don't make a shape {shape}")
+        if self.size and self.strides != _dense(self.shape, self.format):
+            raise ValueError(f"a view of shape {wanted} takes a dense tensor; strides {self.strides} leave gaps")
+        if self.format.bits < 8 and wanted[-1] != self.shape[-1] and (wanted[-1] % 2 or self.shape[-1] % 2):
+            raise ValueError(f"rows of {self.shape[-1]} {self.dtype} elements don't become rows of {wanted[-1]}")
+        return Tensor(self.device, self.buffer, self.address, wanted, _dense(wanted, self.format), self.format)
+
     def _bytes(self) -> NDArray[np.uint8] | NDArray[Any]:
         """The tensor in device memory as a writable array of codes (of bytes for 4-bit formats)."""
         memory = self.device.memory
@@ -122,14 +137,20 @@ class Tensor:
 
 
 def empty(device: Device, shape: tuple[int, ...], fmt: str | Format) -> Tensor:
-    """A tensor of ``shape`` (one or two dimensions, zero sizes allowed) with whatever memory holds."""
+    """A tensor of ``shape`` (zero sizes allowed) with whatever memory holds."""
     fmt = dtype(fmt)
-    if not 1 <= len(shape) <= 2 or min(shape) < 0:
-        raise ValueError(f"a tensor has one or two dimensions of at least 0, not {shape}")
+    if not shape or min(shape) < 0:
+        raise ValueError(f"a tensor has dimensions of at least 0, not {shape}")
     row = -(-shape[-1] * fmt.bits // 8)
-    strides = (row, fmt.bits // 8)[-len(shape) :]
-    buffer = device.alloc(max(1, row * (shape[0] if len(shape) == 2 else 1)))
-    return Tensor(device, buffer, buffer.address, tuple(shape), strides, fmt)
+    buffer = device.alloc(max(1, row * int(np.prod(shape[:-1]))))
+    return Tensor(device, buffer, buffer.address, tuple(shape), _dense(shape, fmt), fmt)
+
+
+def _dense(shape: tuple[int, ...], fmt: Format) -> tuple[int, ...]:
+    """Strides of rows that follow one another."""
+    row = -(-shape[-1] * fmt.bits // 8)
+    outer = [row * int(np.prod(shape[axis + 1 : -1])) for axis in range(len(shape) - 1)]
+    return (*outer, fmt.bits // 8)
 
 
 def tensor(device: Device, values: ArrayLike, fmt: str | Format | None = None) -> Tensor:
