@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         tanh,
         tanh_backward,
     )
+    from gemel.kernels.cross_entropy import cross_entropy, cross_entropy_backward
     from gemel.kernels.elementwise import add, add_bias, add_scaled, bias_backward, cast, mul, scale, sub
     from gemel.kernels.functions import (
         cos,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     )
     from gemel.kernels.gelu import gelu, gelu_backward
     from gemel.kernels.matmul import matmul
+    from gemel.kernels.softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
     from gemel.lang import KernelError, kernel
     from gemel.tensors import Tensor, empty, tensor
 
@@ -67,6 +69,8 @@ __all__ = [
     "bias_backward",
     "cast",
     "cos",
+    "cross_entropy",
+    "cross_entropy_backward",
     "disassemble",
     "elu",
     "elu_backward",
@@ -82,6 +86,8 @@ __all__ = [
     "log",
     "log2",
     "log_backward",
+    "log_softmax",
+    "log_softmax_backward",
     "matmul",
     "mul",
     "open",
@@ -96,6 +102,8 @@ __all__ = [
     "silu",
     "silu_backward",
     "sin",
+    "softmax",
+    "softmax_backward",
     "softplus",
     "softplus_backward",
     "sqrt",
@@ -133,6 +141,10 @@ _HOMES = {
         "tanh",
         "tanh_backward",
     ),
+    "kernels.cross_entropy": (
+        "cross_entropy",
+        "cross_entropy_backward",
+    ),
     "kernels.elementwise": (
         "add",
         "add_bias",
@@ -159,6 +171,12 @@ _HOMES = {
     "kernels.gelu": (
         "gelu",
         "gelu_backward",
+    ),
+    "kernels.softmax": (
+        "log_softmax",
+        "log_softmax_backward",
+        "softmax",
+        "softmax_backward",
     ),
     "lang": ("KernelError", "kernel"),
     "tensors": ("Tensor", "empty", "tensor"),

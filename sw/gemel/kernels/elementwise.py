@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gemel import lang
-from gemel.kernels.rows import Values, along, call, elementwise, like, rows, same_shape
+from gemel.kernels.rows import Values, along, call, elementwise, like, rows, rowwise, same_shape
 from gemel.lang import Tile, kernel
 from gemel.tensors import Tensor
 
@@ -106,10 +106,7 @@ def add_bias(
     (line,) = along("add_bias", x, bias=bias)
     if residual is not None:
         same_shape("add_bias", x=x, residual=residual)
-        residual = rows(residual)
-    target = None if out is None else rows(out)
-    found = call(_bias, rows(x), line, residual, out=target, to=like(x, dtype))
-    return found.reshape(*x.shape) if out is None else out
+    return rowwise(_bias, x, line, residual, out=out, to=like(x, dtype))
 
 
 def bias_backward(grad: Values, *, dtype: str | None = None) -> Any:

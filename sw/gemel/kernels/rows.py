@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gemel.dtypes import dtype
+from gemel.dtypes import dtype, from_codes
 from gemel.lang import Kernel
-from gemel.tensors import Tensor, empty
+from gemel.tensors import Tensor, empty, tensor
 from gemel_golden.formats import Format
 
 __all__ = [
@@ -19,10 +19,12 @@ __all__ = [
     "backward",
     "call",
     "elementwise",
+    "filled",
     "forward",
     "like",
     "name_of",
     "rows",
+    "rowwise",
     "same_shape",
     "shaped",
 ]
@@ -88,6 +90,22 @@ def call(kernel: Kernel, *args: Any, out: Tensor | tuple[Tensor, ...] | None = N
     if out is not None:
         raise TypeError("out takes tensors; results for arrays are new arrays")
     return kernel.interpret(*args, **options)
+
+
+def rowwise(kernel: Kernel, x: Values, *others: Any, out: Tensor | None = None, **options: Any) -> Any:
+    """Run a kernel on rows along the last dimension; one result, in x's shape.
+
+    others: operands in x's shape, vectors as matrices of one row or one column, numbers, ``None``.
+    """
+    operands = [rows(value) if isinstance(value, Tensor | np.ndarray) else value for value in (x, *others)]
+    found = call(kernel, *operands, out=None if out is None else rows(out), **options)
+    return found.reshape(*x.shape) if out is None else out
+
+
+def filled(x: Values, shape: tuple[int, ...], value: float, fmt: str = "fp32") -> Any:
+    """A tensor on x's device, or an array where x is one, full of a number."""
+    array = np.full(shape, value, from_codes(np.zeros(0, dtype(fmt).storage), dtype(fmt)).dtype)
+    return tensor(x.device, array, fmt) if isinstance(x, Tensor) else array
 
 
 def elementwise(
