@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         tanh,
         tanh_backward,
     )
+    from gemel.kernels.batch_norm import batch_norm, batch_norm_backward, group_norm, group_norm_backward
     from gemel.kernels.cross_entropy import cross_entropy, cross_entropy_backward
     from gemel.kernels.elementwise import add, add_bias, add_scaled, bias_backward, cast, mul, scale, sub
     from gemel.kernels.functions import (
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     )
     from gemel.kernels.gelu import gelu, gelu_backward
     from gemel.kernels.matmul import matmul
+    from gemel.kernels.norm import layer_norm, layer_norm_backward, rms_norm, rms_norm_backward
     from gemel.kernels.softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
     from gemel.lang import KernelError, kernel
     from gemel.tensors import Tensor, empty, tensor
@@ -66,6 +68,8 @@ __all__ = [
     "add_bias",
     "add_scaled",
     "assemble",
+    "batch_norm",
+    "batch_norm_backward",
     "bias_backward",
     "cast",
     "cos",
@@ -80,7 +84,11 @@ __all__ = [
     "exp_backward",
     "gelu",
     "gelu_backward",
+    "group_norm",
+    "group_norm_backward",
     "kernel",
+    "layer_norm",
+    "layer_norm_backward",
     "leaky_relu",
     "leaky_relu_backward",
     "log",
@@ -95,6 +103,8 @@ __all__ = [
     "reg",
     "relu",
     "relu_backward",
+    "rms_norm",
+    "rms_norm_backward",
     "rsqrt",
     "scale",
     "sigmoid",
@@ -141,6 +151,12 @@ _HOMES = {
         "tanh",
         "tanh_backward",
     ),
+    "kernels.batch_norm": (
+        "batch_norm",
+        "batch_norm_backward",
+        "group_norm",
+        "group_norm_backward",
+    ),
     "kernels.cross_entropy": (
         "cross_entropy",
         "cross_entropy_backward",
@@ -171,6 +187,12 @@ _HOMES = {
     "kernels.gelu": (
         "gelu",
         "gelu_backward",
+    ),
+    "kernels.norm": (
+        "layer_norm",
+        "layer_norm_backward",
+        "rms_norm",
+        "rms_norm_backward",
     ),
     "kernels.softmax": (
         "log_softmax",
