@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from gemel.kernels.gelu import gelu, gelu_backward
     from gemel.kernels.matmul import matmul
     from gemel.kernels.norm import layer_norm, layer_norm_backward, rms_norm, rms_norm_backward
+    from gemel.kernels.optimizer import adamw, clip_coefficient, clip_grad_norm, grad_norm, sgd
+    from gemel.kernels.reduce import argmax, argmin, cumsum, max, mean, min, sum
     from gemel.kernels.softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
     from gemel.lang import KernelError, kernel
     from gemel.tensors import Tensor, empty, tensor
@@ -64,17 +66,23 @@ __all__ = [
     "Program",
     "Result",
     "Tensor",
+    "adamw",
     "add",
     "add_bias",
     "add_scaled",
+    "argmax",
+    "argmin",
     "assemble",
     "batch_norm",
     "batch_norm_backward",
     "bias_backward",
     "cast",
+    "clip_coefficient",
+    "clip_grad_norm",
     "cos",
     "cross_entropy",
     "cross_entropy_backward",
+    "cumsum",
     "disassemble",
     "elu",
     "elu_backward",
@@ -84,6 +92,7 @@ __all__ = [
     "exp_backward",
     "gelu",
     "gelu_backward",
+    "grad_norm",
     "group_norm",
     "group_norm_backward",
     "kernel",
@@ -97,6 +106,9 @@ __all__ = [
     "log_softmax",
     "log_softmax_backward",
     "matmul",
+    "max",
+    "mean",
+    "min",
     "mul",
     "open",
     "reciprocal",
@@ -107,6 +119,7 @@ __all__ = [
     "rms_norm_backward",
     "rsqrt",
     "scale",
+    "sgd",
     "sigmoid",
     "sigmoid_backward",
     "silu",
@@ -118,6 +131,7 @@ __all__ = [
     "softplus_backward",
     "sqrt",
     "sub",
+    "sum",
     "swiglu",
     "swiglu_backward",
     "tanh",
@@ -193,6 +207,22 @@ _HOMES = {
         "layer_norm_backward",
         "rms_norm",
         "rms_norm_backward",
+    ),
+    "kernels.optimizer": (
+        "adamw",
+        "clip_coefficient",
+        "clip_grad_norm",
+        "grad_norm",
+        "sgd",
+    ),
+    "kernels.reduce": (
+        "argmax",
+        "argmin",
+        "cumsum",
+        "max",
+        "mean",
+        "min",
+        "sum",
     ),
     "kernels.softmax": (
         "log_softmax",

@@ -75,10 +75,11 @@ def mul(x: Values, y: Values, *, dtype: str | None = None, out: Tensor | None = 
     return elementwise(_mul, x, y, formats=[to], out=out, to=to)
 
 
-def scale(x: Values, factor: float, *, dtype: str | None = None, out: Tensor | None = None) -> Any:
-    """x * factor, the factor rounded to FP32."""
+def scale(x: Values, factor: float | Values, *, dtype: str | None = None, out: Tensor | None = None) -> Any:
+    """x * factor: a number, rounded to FP32, or a tensor of one element."""
+    number = float(factor) if isinstance(factor, int | float) else factor.reshape(1, 1)
     to = like(x, dtype)
-    return elementwise(_scale, x, float(factor), formats=[to], out=out, to=to)
+    return elementwise(_scale, x, number, formats=[to], out=out, to=to)
 
 
 def add_scaled(x: Values, y: Values, factor: float, *, dtype: str | None = None, out: Tensor | None = None) -> Any:

@@ -18,6 +18,7 @@ __all__ = [
     "along",
     "backward",
     "call",
+    "cut",
     "elementwise",
     "filled",
     "forward",
@@ -117,21 +118,22 @@ def elementwise(
 ) -> Any:
     """Run a kernel that treats every element by itself; results in the operands' shape, one for each of `formats`.
 
-    args: tensors or arrays of one shape, numbers, ``None``. Dense operands are cut into rows of 512 elements, so that
-    any shape fills the lanes; elements beyond the last whole row run as a row of their own, where the kernel's keyword
-    `part`, if it has one, is 1 instead of 0.
+    args: tensors or arrays of one shape, those of shape (1, 1) for all elements, numbers, ``None``. Dense operands are
+    cut into rows of 512 elements, so that any shape fills the lanes; elements beyond the last whole row run as a row of
+    their own, where the kernel's keyword `part`, if it has one, is 1 instead of 0.
     """
-    operands = [value for value in args if isinstance(value, Tensor | np.ndarray)]
-    x = operands[0]
+    x = args[0]
+    operands = [value for value in args if isinstance(value, Tensor | np.ndarray) and not _single(value)]
+    operands = operands or [x]
     outputs: list[Any] = []
     if isinstance(x, Tensor):
         outputs = [empty(x.device, x.shape, fmt) for fmt in formats] if out is None else _given(out, x, formats)
     elif out is not None:
         raise TypeError("out takes tensors; results for arrays are new arrays")
     found: list[list[Any]] = []
-    for number, pieces in enumerate(_cut([*operands, *outputs])):
+    for number, pieces in enumerate(cut([*operands, *outputs])):
         taken = iter(pieces[: len(operands)])
-        values = [next(taken) if isinstance(value, Tensor | np.ndarray) else value for value in args]
+        values = [next(taken) if any(value is x for x in operands) else value for value in args]
         part = {"part": number} if "part" in kernel.signature.parameters else {}
         target = tuple(pieces[len(operands) :]) or None
         results = call(kernel, *values, out=target, **options, **part)
@@ -155,6 +157,10 @@ def backward(kernel: Kernel, grad: Values, x: Values, *numbers: float, dtype: st
     return elementwise(kernel, grad, x, *numbers, formats=[to], out=out, to=to)
 
 
+def _single(value: Values) -> bool:
+    return value.shape == (1, 1)
+
+
 def _given(out: Tensor | tuple[Tensor, ...], x: Tensor, formats: Sequence[str]) -> list[Tensor]:
     given = [out] if isinstance(out, Tensor) else list(out)
     found = [(tensor.dtype, tensor.shape) for tensor in given]
@@ -173,7 +179,7 @@ def _dense(x: Any) -> bool:
     return list(x.strides) == sizes
 
 
-def _cut(operands: list[Any]) -> list[list[Any]]:
+def cut(operands: list[Any]) -> list[list[Any]]:
     """The operands as matrices: whole rows of 512, then the rest; as they are where one of them isn't dense."""
     size = operands[0].size
     if not size or not all(_dense(x) for x in operands):
