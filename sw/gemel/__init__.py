@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     )
     from gemel.kernels.batch_norm import batch_norm, batch_norm_backward, group_norm, group_norm_backward
     from gemel.kernels.cross_entropy import cross_entropy, cross_entropy_backward
+    from gemel.kernels.dropout import dropout, dropout_backward
     from gemel.kernels.elementwise import add, add_bias, add_scaled, bias_backward, cast, mul, scale, sub
     from gemel.kernels.functions import (
         cos,
@@ -49,7 +50,9 @@ if TYPE_CHECKING:
     from gemel.kernels.norm import layer_norm, layer_norm_backward, rms_norm, rms_norm_backward
     from gemel.kernels.optimizer import adamw, clip_coefficient, clip_grad_norm, grad_norm, sgd
     from gemel.kernels.reduce import argmax, argmin, cumsum, max, mean, min, sum
+    from gemel.kernels.rope import rope, rope_backward
     from gemel.kernels.softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
+    from gemel.kernels.topk import sample, top_k
     from gemel.lang import KernelError, kernel
     from gemel.tensors import Tensor, empty, tensor
 
@@ -84,6 +87,8 @@ __all__ = [
     "cross_entropy_backward",
     "cumsum",
     "disassemble",
+    "dropout",
+    "dropout_backward",
     "elu",
     "elu_backward",
     "empty",
@@ -117,7 +122,10 @@ __all__ = [
     "relu_backward",
     "rms_norm",
     "rms_norm_backward",
+    "rope",
+    "rope_backward",
     "rsqrt",
+    "sample",
     "scale",
     "sgd",
     "sigmoid",
@@ -137,6 +145,7 @@ __all__ = [
     "tanh",
     "tanh_backward",
     "tensor",
+    "top_k",
 ]
 
 _HOMES = {
@@ -174,6 +183,10 @@ _HOMES = {
     "kernels.cross_entropy": (
         "cross_entropy",
         "cross_entropy_backward",
+    ),
+    "kernels.dropout": (
+        "dropout",
+        "dropout_backward",
     ),
     "kernels.elementwise": (
         "add",
@@ -224,11 +237,19 @@ _HOMES = {
         "min",
         "sum",
     ),
+    "kernels.rope": (
+        "rope",
+        "rope_backward",
+    ),
     "kernels.softmax": (
         "log_softmax",
         "log_softmax_backward",
         "softmax",
         "softmax_backward",
+    ),
+    "kernels.topk": (
+        "sample",
+        "top_k",
     ),
     "lang": ("KernelError", "kernel"),
     "tensors": ("Tensor", "empty", "tensor"),

@@ -7,7 +7,7 @@ from typing import Any
 from gemel.kernels.rows import Values, call, filled, shaped
 from gemel.lang import Kernel, Tile, kernel
 
-__all__ = ["channel_map", "channel_sum", "lengths"]
+__all__ = ["channel_map", "channel_sum", "lengths", "repeat"]
 
 
 @kernel
@@ -21,8 +21,9 @@ def _column_sums(x: Tile, factor: Tile) -> Tile:
 
 
 @kernel
-def _repeat(line: Tile, column: Tile) -> Tile:
-    return line + column
+def repeat(line: Tile, column: Tile) -> Tile:
+    """A line (1, C) of FP32 or of integers below 2^24, N times: FP32 (N, C). column: (N, 1), all -0."""
+    return line.astype("fp32") + column
 
 
 def lengths(name: str, x: Values) -> tuple[int, int, int]:
@@ -56,5 +57,5 @@ def channel_map(
     else:
         matrices = [shaped(value, n * c, length) for value in operands]
         column = filled(x, (n, 1), -0.0)
-        lines = [None if v is None else call(_repeat, shaped(v, 1, c), column).reshape(n * c, 1) for v in vectors]
+        lines = [None if v is None else call(repeat, shaped(v, 1, c), column).reshape(n * c, 1) for v in vectors]
     return call(kernel, *matrices, *lines, *args, **options).reshape(*x.shape)
