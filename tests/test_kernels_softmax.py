@@ -7,7 +7,7 @@ import gemel
 from gemel.kernels import cross_entropy, softmax
 from gemel_verif.kernel_cases import DTYPES, both, special_values, values
 
-SHAPES = [(1, 1), (1, 300), (7, 33), (2, 3, 64), (130, 2), (5,), (3, 700)]
+SHAPES = [(1, 1), (7, 33), (2, 3, 64), (130, 2), (300,)]
 REDUCTIONS = ["mean", "sum", "none"]
 
 
