@@ -47,8 +47,10 @@ if TYPE_CHECKING:
     )
     from gemel.kernels.gelu import gelu, gelu_backward
     from gemel.kernels.matmul import matmul
+    from gemel.kernels.microscaling import dequantise_mx, dequantise_nvfp4, quantise_mx, quantise_nvfp4
     from gemel.kernels.norm import layer_norm, layer_norm_backward, rms_norm, rms_norm_backward
     from gemel.kernels.optimizer import adamw, clip_coefficient, clip_grad_norm, grad_norm, sgd
+    from gemel.kernels.quantise import amax, dequantise, quantise
     from gemel.kernels.reduce import argmax, argmin, cumsum, max, mean, min, sum
     from gemel.kernels.rope import rope, rope_backward
     from gemel.kernels.softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
@@ -73,6 +75,7 @@ __all__ = [
     "add",
     "add_bias",
     "add_scaled",
+    "amax",
     "argmax",
     "argmin",
     "assemble",
@@ -86,6 +89,9 @@ __all__ = [
     "cross_entropy",
     "cross_entropy_backward",
     "cumsum",
+    "dequantise",
+    "dequantise_mx",
+    "dequantise_nvfp4",
     "disassemble",
     "dropout",
     "dropout_backward",
@@ -116,6 +122,9 @@ __all__ = [
     "min",
     "mul",
     "open",
+    "quantise",
+    "quantise_mx",
+    "quantise_nvfp4",
     "reciprocal",
     "reg",
     "relu",
@@ -215,6 +224,12 @@ _HOMES = {
         "gelu",
         "gelu_backward",
     ),
+    "kernels.microscaling": (
+        "dequantise_mx",
+        "dequantise_nvfp4",
+        "quantise_mx",
+        "quantise_nvfp4",
+    ),
     "kernels.norm": (
         "layer_norm",
         "layer_norm_backward",
@@ -227,6 +242,11 @@ _HOMES = {
         "clip_grad_norm",
         "grad_norm",
         "sgd",
+    ),
+    "kernels.quantise": (
+        "amax",
+        "dequantise",
+        "quantise",
     ),
     "kernels.reduce": (
         "argmax",
