@@ -69,7 +69,7 @@ def _gelu_tanh_backward(grad: Tile, x: Tile, *, to: str) -> Tile:
 
 
 def gelu(x: Values, *, approximate: str = "none", dtype: str | None = None, out: Tensor | None = None) -> Any:
-    """x Phi(x), Phi the normal distribution, within 3e-7; or, with approximate="tanh", the usual formula by tanh."""
+    """x Phi(x), Phi the normal distribution, within 4e-7; or, with approximate="tanh", the usual formula by tanh."""
     return forward(_gelus(approximate)[0], x, dtype=dtype, out=out)
 
 
