@@ -55,8 +55,8 @@ def test_batch_norm(upload, shape, backward, rng):
         expected = batch_norm.REFERENCES["batch_norm_backward"](*wide(given))
         assert_close(both(upload, gemel.batch_norm_backward, *given), expected, 100)
         return
-    mean, variance = np.float64(x).mean(axis=axes), np.float64(x).var(axis=axes)
-    expected = batch_norm.REFERENCES["batch_norm"](np.float64(x), mean, variance, *wide([weight, bias]))
+    mean, variance = x.astype(np.float64).mean(axis=axes), x.astype(np.float64).var(axis=axes)
+    expected = batch_norm.REFERENCES["batch_norm"](x.astype(np.float64), mean, variance, *wide([weight, bias]))
     assert_close(both(upload, gemel.batch_norm, x, None, None, weight, bias, training=True), expected, 40)
     given = np.float32(mean), np.float32(variance), weight, bias
     assert_close(both(upload, gemel.batch_norm, x, *given, dtype="bf16"), expected, 1e5)
@@ -67,8 +67,8 @@ def test_running_statistics_move(device, rng):
     tensors = [gemel.tensor(device, value) for value in (x, mean, variance)]
     gemel.batch_norm(*tensors, training=True, momentum=0.25)
     expected = (
-        0.75 * mean + 0.25 * np.float64(x).mean(axis=(0, 2)),
-        0.75 * variance + 0.25 * np.float64(x).var(axis=(0, 2), ddof=1),
+        0.75 * mean + 0.25 * x.astype(np.float64).mean(axis=(0, 2)),
+        0.75 * variance + 0.25 * x.astype(np.float64).var(axis=(0, 2), ddof=1),
     )
     for found, want in zip(tensors[1:], expected, strict=True):
         assert abs(found.numpy() - want).max() < 1e-5

@@ -42,7 +42,7 @@ def test_rope(upload, shape, interleaved, rng):
     for name in rope.REFERENCES:
         for given in ([x], [x, positions]):
             found = both(upload, getattr(gemel, name), *given, interleaved=interleaved)
-            expected = rope.REFERENCES[name](np.float64(x), *given[1:], interleaved=interleaved)
+            expected = rope.REFERENCES[name](x.astype(np.float64), *given[1:], interleaved=interleaved)
             assert abs(found - expected).max() < 1e-5
         both(upload, getattr(gemel, name), special_values(rng, shape, "bf16"), interleaved=interleaved, base=500.0)
 
@@ -61,11 +61,11 @@ def test_sampling(upload, options, rng):
     for shape in ((2, 3, 50),):
         x, seed = values(rng, shape), int(rng.integers(1 << 31))
         found = both(upload, gemel.sample, x, **options, seed=seed)
-        assert_array_equal(found, topk.REFERENCES["sample"](np.float64(x), **options, seed=seed))
+        assert_array_equal(found, topk.REFERENCES["sample"](x.astype(np.float64), **options, seed=seed))
 
 
 def test_sampled_frequencies(rng):
-    logits = np.float32([0.0, 1.0, 2.0, -1.0])
+    logits = np.array([0.0, 1.0, 2.0, -1.0], np.float32)
     found = np.bincount(gemel.sample(np.tile(logits, (20_000, 1)), 1.0, 3), minlength=4) / 20_000
     assert abs(found - gemel.softmax(logits)).max() < 0.015
 
