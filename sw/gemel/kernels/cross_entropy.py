@@ -100,16 +100,15 @@ def cross_entropy_backward(
     """
     column = _labels("cross_entropy_backward", x, labels, reduction)
     wanted = labels.shape if reduction == "none" else (1,)
-    if grad is None:
-        grad = filled(x, wanted, 1.0)
-    if grad.shape != wanted:
-        raise ValueError(f"cross_entropy_backward: grad has shape {grad.shape}; that of {reduction!r} is {wanted}")
-    grad = grad.reshape(grad.size, 1)
+    given = filled(x, wanted, 1.0) if grad is None else grad
+    if given.shape != wanted:
+        raise ValueError(f"cross_entropy_backward: grad has shape {given.shape}; that of {reduction!r} is {wanted}")
+    given = given.reshape(given.size, 1)
     if reduction == "mean":
-        grad = call(_share, grad, column, int(ignore_index))
+        given = call(_share, given, column, int(ignore_index))
     found = call(
         _backward,
-        *(grad, rows(x), column, int(ignore_index)),
+        *(given, rows(x), column, int(ignore_index)),
         out=None if out is None else rows(out),
         smoothing=float(label_smoothing),
         to=like(x, dtype),

@@ -103,7 +103,7 @@ def _updated(name: str, kept: dict[str, Values], copy: Any, arguments: tuple[Any
         if name_of(value) != "fp32":
             raise ValueError(f"{name}: {what} is {name_of(value)}; it must be fp32")
     formats = ["fp32"] * len(kept)
-    targets = list(kept.values())
+    targets: list[Any] = list(kept.values())
     to = copy if copy is None or isinstance(copy, str) else name_of(copy)
     if to is not None:
         formats.append(to)

@@ -90,16 +90,15 @@ def _turned(
     if x.ndim < 2 or x.shape[-1] % 2 or not x.shape[-1]:
         raise ValueError(f"{name}: x has shape {x.shape}; it needs (..., S, D) with an even D")
     length, dim = x.shape[-2:]
-    if positions is None:
-        positions = _like(x, np.arange(length, dtype=np.int32))
-    if positions.shape != (length,):
-        raise ValueError(f"{name}: positions have shape {positions.shape}; {length} rows need {(length,)}")
+    column = _like(x, np.arange(length, dtype=np.int32)) if positions is None else positions
+    if column.shape != (length,):
+        raise ValueError(f"{name}: positions have shape {column.shape}; {length} rows need {(length,)}")
     to = like(x, dtype)
     if not x.size:
         return x.reshape(*x.shape)
     matrix = rows(x)
     count = matrix.shape[0]
-    column = positions.reshape(length, 1)
+    column = column.reshape(length, 1)
     if count != length:
         line = column.reshape(1, length)
         column = call(repeat, line, filled(x, (count // length, 1), -0.0)).reshape(count, 1)
@@ -108,7 +107,7 @@ def _turned(
     return turn(matrix, column, tables, {"sign": sign, "to": to}).reshape(*x.shape)
 
 
-def _like(x: Values, array: Any) -> Any:
+def _like(x: Any, array: Any) -> Any:
     return tensor(x.device, array) if isinstance(x, Tensor) else array
 
 
@@ -131,7 +130,7 @@ def _interleaved(x: Any, column: Any, tables: tuple[Any, Any], options: dict[str
     first = [_like(x, np.ascontiguousarray(line[:, : dim - 1])) for line in lines]
     second = [_like(x, np.ascontiguousarray(line[:, 1:])) for line in lines]
     if not isinstance(x, Tensor):
-        out = np.zeros_like(x, shape=(count, dim), dtype=np.float32)
+        out = np.zeros((count, dim), np.float32)
         out[:, : dim - 1] = call(_first, here, following, column, *first, **options)
         out[:, 1:] = call(_second, following, here, np.ascontiguousarray(out[:, 1:]), column, *second, **options)
         return out
@@ -144,7 +143,7 @@ def _interleaved(x: Any, column: Any, tables: tuple[Any, Any], options: dict[str
 def _reference(x: Any, positions: Any = None, base: float = 10000.0, interleaved: bool = False) -> Any:
     length, dim = x.shape[-2:]
     positions = np.arange(length) if positions is None else positions
-    angles = np.float64(positions)[:, None] * base ** (-np.arange(0, dim, 2) / dim)
+    angles = np.asarray(positions, np.float64)[:, None] * base ** (-np.arange(0, dim, 2) / dim)
     cos, sin = np.cos(angles), np.sin(angles)
     if interleaved:
         a, b = x[..., ::2], x[..., 1::2]
@@ -155,7 +154,7 @@ def _reference(x: Any, positions: Any = None, base: float = 10000.0, interleaved
 
 def _backward_reference(grad: Any, positions: Any = None, base: float = 10000.0, interleaved: bool = False) -> Any:
     positions = np.arange(grad.shape[-2]) if positions is None else positions
-    return _reference(grad, -np.float64(positions), base, interleaved)
+    return _reference(grad, -np.asarray(positions, np.float64), base, interleaved)
 
 
 REFERENCES: Mapping[str, Callable[..., Any]] = {"rope": _reference, "rope_backward": _backward_reference}

@@ -69,20 +69,16 @@ def top_k(x: Values, k: int, *, dtype: str | None = None) -> tuple[Any, Any]:
         raise ValueError(f"top_k: k is {k}; rows of {x.shape[-1]} have 1 to {x.shape[-1]} largest elements")
     matrix, to = rows(x), like(x, dtype)
     count = matrix.shape[0]
-    device = isinstance(x, Tensor)
-    values = empty(x.device, (count, k), to) if isinstance(x, Tensor) else []
-    places = empty(x.device, (count, k), "int32") if isinstance(x, Tensor) else []
+    parts: list[tuple[Any, Any]] = []
     last: tuple[Any, Any] = (None, None)
+    whole = (empty(x.device, (count, k), to), empty(x.device, (count, k), "int32")) if isinstance(x, Tensor) else None
     for start in range(0, k, AT_ONCE):
         size = min(AT_ONCE, k - start)
         slots = filled(x, (1, size), 0.0)
-        out = (values[:, start : start + size], places[:, start : start + size]) if device else None
-        found = call(_top, matrix, slots, *last, out=out, count=size, to=to)
-        last = found[0][:, size - 1 :], found[1][:, size - 1 :]
-        if not device:
-            values, places = [*values, found[0]], [*places, found[1]]
-    if not device:
-        values, places = np.concatenate(values, axis=1), np.concatenate(places, axis=1)
+        out = None if whole is None else (whole[0][:, start : start + size], whole[1][:, start : start + size])
+        parts.append(call(_top, matrix, slots, *last, out=out, count=size, to=to))
+        last = parts[-1][0][:, size - 1 :], parts[-1][1][:, size - 1 :]
+    values, places = whole or (np.concatenate(part, axis=1) for part in zip(*parts, strict=True))
     shape = (*x.shape[:-1], k)
     return values.reshape(*shape), places.reshape(*shape)
 
