@@ -8,11 +8,13 @@ import pytest
 import gemel
 from gemel import Device, DeviceFault
 from gemel.sim.rtl_backend import RtlBackend
+from gemel_golden.config import config
 from gemel_golden.vector_isa import BUNDLE_BYTES, Control, encode_bundle
 from gemel_verif.vector_programs import L1_BYTES, program_of, random_bundles
 
 MEMORY = 1 << 20
 DATA = 256 << 10
+NANO = config("nano")
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +60,8 @@ def faulty(**values: int) -> bytes:
 
 
 FAULTS = {
-    "a load beyond L1": encode_bundle(control=Control.ADDRESS, imm=L1_BYTES - 32) + faulty(ld_en=1),
-    "a store beyond L1": encode_bundle(control=Control.ADDRESS, imm=L1_BYTES - 32) + faulty(st_en=1),
+    "a load beyond L1": encode_bundle(control=Control.ADDRESS, imm=NANO.l1_bytes - 32) + faulty(ld_en=1),
+    "a store beyond L1": encode_bundle(control=Control.ADDRESS, imm=NANO.l1_bytes - 32) + faulty(st_en=1),
     "a base that isn't aligned": encode_bundle(control=Control.ADDRESS, imm=16) + faulty(ld_en=1),
     "an empty loop": faulty(control=Control.LOOP, imm=1, imm2=0),
     "loops that end together": (

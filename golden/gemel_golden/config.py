@@ -128,7 +128,7 @@ class ChipConfig:
 CONFIGS: dict[str, ChipConfig] = {
     c.name: c
     for c in (
-        ChipConfig(name="nano", rows=2, cols=2, l1_bytes=64 * 1024, l1_banks=4, outstanding=16, fetch_depth=16),
+        ChipConfig(name="nano", rows=2, cols=2, l1_bytes=128 * 1024, l1_banks=4, outstanding=16, fetch_depth=16),
         ChipConfig(name="inference"),
         ChipConfig(name="training", rows=4, cols=4),
     )

@@ -27,7 +27,7 @@ from gemel_golden.vector_isa import (
 __all__ = ["DUMP", "L1_BYTES", "Regions", "program_of", "random_bundles"]
 
 L1_BYTES = 64 * 1024
-"""L1 that these programs use: that of the smallest chip."""
+"""L1 that these programs use: of any chip."""
 CODE = 0
 READ, WRITE, DUMP = 16 * 1024, 36 * 1024, 57 * 1024
 SIDE = 20 * 1024

@@ -148,6 +148,29 @@ def shapes(
 
 
 @app.command()
+def attention(
+    tokens: Annotated[int, typer.Option("--tokens", min=1, help="queries, and keys")] = 512,
+    head_dim: Annotated[int, typer.Option("--head-dim", help="a multiple of 32 up to 256")] = 64,
+    chip: ChipName = "inference",
+    dtype: Annotated[str, typer.Option("--dtype", help="of Q, K and V: bf16, fp16, e4m3 or e5m2")] = "bf16",
+    causal: Annotated[bool, typer.Option("--causal", help="queries see no later keys")] = False,
+    latency: Latency = 100,
+    bandwidth: Bandwidth = 64,
+    backend: Backend = "rtl",
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Measure the attention of one head, from memory to memory."""
+    from gemel.bench.attention import Attention, run_attention
+
+    case = Attention(tokens=tokens, head_dim=head_dim, dtype=dtype, causal=causal, seed=seed)
+    with _open(chip, backend, latency, bandwidth) as device:
+        values = run_attention(device, case, bandwidth=bandwidth)
+    kind = "causal attention" if causal else "attention"
+    _finish(f"{dtype} {kind}, {tokens} tokens of {head_dim} on {chip} ({backend})", values, json)
+
+
+@app.command()
 def figures(chip: ChipName = "inference", json: Json = False) -> None:
     """Measure the figures that the inference chip is held to, on the simulated hardware."""
     from gemel.bench.figures import run_figures

@@ -30,10 +30,10 @@ def _statistics(b: Builder, number: int, **options: Any) -> Addr:
 def softmax_block(fmt: Format, *, tails: int, bias: float) -> VectorProgram:
     """P = 2^(c S - m + bias) of a strip of scores S (FP32), row by row; m the greatest c S of a row so far.
 
-    Arguments: x1 S and x2 P (tile layout, pitch 16), x3 statistics, x4 groups of `LINES` rows, x5 vectors that are whole
-    in every row, x6 c, x7 limits of the `tails` vectors after them (FP32, as S): no score counts as more than its limit,
-    which is +Inf for a key of the row's and -Inf for any other. `fmt`: P's format. The statistics' factor becomes
-    2^(m before - m), and their sum that of all weights so far, relative to m.
+    Arguments: x1 S and x2 P (tile layout, pitch 16), x3 statistics, x4 groups of `LINES` rows, x5 vectors that are
+    whole in every row, x6 c, x7 limits of the `tails` vectors after them (FP32, as S): no score counts as more than
+    its limit, which is +Inf for a key of the row's and -Inf for any other. `fmt`: P's format. The statistics' factor
+    becomes 2^(m before - m), and their sum that of all weights so far, relative to m.
     """
     b = Builder()
     pitch = STRIP // 2

@@ -1,0 +1,69 @@
+"""Attention of one head from memory to memory, measured and compared with its reference."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gemel.driver.device import Device
+from gemel.dtypes import dtype
+from gemel.kernels.attention import attention_reference, attention_spec, scaled_dot_product_attention
+from gemel.kernels.attention_program import compile_attention
+from gemel.tensors import tensor
+
+__all__ = ["Attention", "run_attention"]
+
+LANES = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attention:
+    """One head of self-attention."""
+
+    tokens: int
+    head_dim: int
+    dtype: str = "bf16"
+    causal: bool = False
+    seed: int = 0
+
+    @property
+    def scores(self) -> int:
+        """Pairs of a query and a key that it sees."""
+        return self.tokens * (self.tokens + 1) // 2 if self.causal else self.tokens**2
+
+
+def run_attention(device: Device, case: Attention, *, bandwidth: float = 64) -> dict[str, Any]:
+    """Run it and check every bit; the figures by name. Utilisation counts the scores that queries see."""
+    rng = np.random.default_rng(case.seed)
+    shape = (case.tokens, case.head_dim)
+    q, k, v = (tensor(device, rng.standard_normal(shape), case.dtype) for _ in range(3))
+    scaled_dot_product_attention(q[:1], k[:1], v[:1])  # compiles
+    begun = time.monotonic()
+    out = scaled_dot_product_attention(q, k, v, causal=case.causal)
+    seconds = time.monotonic() - begun
+    assert device.last is not None and not isinstance(out, tuple)
+    spec = attention_spec(q, k, v, out, keys=case.tokens, causal=case.causal, scale=None)
+    compiled = compile_attention(device.config, spec)
+    expected, _ = attention_reference(spec, compiled.block, q.codes(), k.codes(), v.codes())
+    cycles = device.last.cycles or None
+    fmt = dtype(case.dtype)
+    macs = 2 * case.scores * case.head_dim
+    peak = device.config.macs_16bit if fmt.bits > 8 else device.config.macs_8bit
+    moved = 3 * case.tokens * case.head_dim * fmt.bits // 8 + out.size * out.format.bits // 8
+    return {
+        "cycles": cycles,
+        "macs": macs,
+        "peak_macs_per_cycle": peak,
+        "utilisation": macs / (cycles * peak) if cycles else None,
+        "bandwidth_utilisation": moved / (cycles * bandwidth) if cycles else None,
+        "cycles_per_vector": cycles * LANES / case.scores if cycles else None,
+        "tensor_busy": device.last.counters.get("tensor_busy") or None,
+        "vector_busy": device.last.counters.get("vector_busy") or None,
+        "keys_per_block": compiled.block,
+        "seconds": seconds,
+        "mmac_per_second": macs / seconds / 1e6,
+        "exact": bool(np.array_equal(out.codes(), expected)),
+    }
