@@ -46,8 +46,8 @@ def scaled_dot_product_attention(
     Parameters: q: (Tq, heads * d), k, v: (Tk, kv_heads * d) in one of bf16, fp16, e4m3 and e5m2, rows contiguous; d is
     a multiple of 32 up to 256. kv_heads: a divisor of heads, whose keys and values are shared by consecutive heads
     (grouped queries); default heads. causal: query i sees keys up to i + Tk - Tq; Tk must be at least Tq. scale:
-    positive; default 1 / sqrt(d). key_length: the keys from here on are padding; default Tk. out_dtype: default that of q, bf16
-    for FP8. return_logarithms: also the base-2 logarithm of the sum of exponentials, (heads, Tq) FP32, that the
+    positive; default 1 / sqrt(d). key_length: the keys from here on are padding; default Tk. out_dtype: default that
+    of q, bf16 for FP8. return_logarithms: also the base-2 logarithm of the sum of exponentials, (heads, Tq) FP32, that the
     backward pass takes.
 
     Scores are FP32, weights are rounded to q's format, sums are FP32. Returns (Tq, heads * d). Raises ``ValueError``
