@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gemel.dtypes import dtype
-from gemel.kernels.attention_program import AttentionSpec, Compiled, compile_attention, limits_of, steps_of
+from gemel.kernels.attention_program import LEAST, AttentionSpec, Compiled, compile_attention, limits_of, steps_of
 from gemel.kernels.attention_vector import STRIP
 from gemel.tensors import Tensor, empty, tensor
 from gemel_golden import lane_ops
@@ -47,8 +47,8 @@ def scaled_dot_product_attention(
     a multiple of 32 up to 256. kv_heads: a divisor of heads, whose keys and values are shared by consecutive heads
     (grouped queries); default heads. causal: query i sees keys up to i + Tk - Tq; Tk must be at least Tq. scale:
     positive; default 1 / sqrt(d). key_length: the keys from here on are padding; default Tk. out_dtype: default that
-    of q, bf16 for FP8. return_logarithms: also the base-2 logarithm of the sum of exponentials, (heads, Tq) FP32, that the
-    backward pass takes.
+    of q, bf16 for FP8. return_logarithms: also the base-2 logarithm of the sum of exponentials, (heads, Tq) FP32, that
+    the backward pass takes.
 
     Scores are FP32, weights are rounded to q's format, sums are FP32. Returns (Tq, heads * d). Raises ``ValueError``
     for shapes and formats that don't fit.
@@ -137,7 +137,7 @@ def attention_reference(
     for step in steps_of(spec, block):
         rows = slice(step.strip * STRIP, step.strip * STRIP + step.rows)
         if step.block == 0:
-            greatest = total = np.full((step.rows, 1), 0xFF7F_FFFF, np.uint32)
+            greatest = np.full((step.rows, 1), LEAST, np.uint32)
         keys = np.zeros((step.columns, spec.head_dim), k.dtype)
         given = k[step.first_key : min(step.first_key + step.columns, spec.keys)]
         keys[: len(given)] = given
@@ -148,10 +148,10 @@ def attention_reference(
         before = greatest
         top = _op(LaneOp.MUL, _row_max(scores), factor)[:, None]
         greatest = _op(LaneOp.MAX, top, before)
-        alpha = evaluate(Function.EXP2, _op(LaneOp.ADD, before, _negative(greatest)))
         shift = _op(LaneOp.ADD, greatest, _negative(bias)) if spec.bias else greatest
         weights = evaluate(Function.EXP2, _op(LaneOp.FMA, scores, factor, _negative(shift)))
-        total = _op(LaneOp.FMA, total, alpha, _row_sum(weights)[:, None])
+        alpha = evaluate(Function.EXP2, _op(LaneOp.ADD, before, _negative(greatest)))
+        total = _op(LaneOp.FMA, total, alpha, _row_sum(weights)[:, None]) if step.block else _row_sum(weights)[:, None]
         codes, _ = from_fp32(weights, spec.fmt, saturate=True)
         c = _op(LaneOp.MUL, sums, alpha) if step.block else None
         values = v[step.first_key : step.first_key + step.keys]

@@ -15,7 +15,7 @@ from gemel_golden.config import CHUNK, WORD, ChipConfig
 from gemel_golden.formats import FORMATS, Format
 from gemel_golden.isa import VECTOR_BUNDLES, Layout, Opcode
 
-__all__ = ["AttentionSpec", "Compiled", "Step", "compile_attention", "limits_of", "steps_of"]
+__all__ = ["LEAST", "AttentionSpec", "Compiled", "Step", "compile_attention", "limits_of", "steps_of"]
 
 CODE_REG, LIMITS_REG, Q_REG, K_REG, V_REG, OUT_REG, LOGARITHMS_REG = range(1, 8)
 """Address registers of the arguments, in their order."""
@@ -24,8 +24,10 @@ PIECE = 64
 BLOCKS = (512, 256, 128, 64)
 """Keys of a block, the largest that L1 has room for."""
 LEAST = 0xFF7F_FFFF
-"""FP32 bits of the least finite number: the greatest score and the sum before the first block, which then vanish."""
+"""FP32 bits of the least finite number: the greatest score before the first block."""
 PITCH = STRIP // 2
+ROW = 4 * STRIP
+"""Bytes of a number for each row of a strip."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,9 +159,13 @@ class _Program:
         self.scores = self._regions(2, self._strip(4 * block))
         self.weights = self._regions(2, self._strip(self.size * block))
         self.sums = self._regions(2, self._strip(4 * d))
-        self.statistics = self._regions(2, STRIP * CHUNK)
+        (self.least,) = self._regions(1, ROW)
+        self.maxima = self._regions(3, ROW)
+        self.block_sums = self._regions(2, ROW)
+        self.totals = self._regions(2, ROW)
+        (self.room,) = self._regions(1, ROW)
         self.results = self._regions(2, self._strip(-(-d * spec.out.bits // 8)))
-        self.logarithms = self._regions(2, 4 * STRIP)
+        self.logarithms = self._regions(2, ROW)
         tails = max(step.skipped + step.tails for step in self.steps)
         (self.limits,) = self._regions(1, self._strip(4 * 32 * max(tails, 1)))
         self.tails = tails
@@ -202,6 +208,8 @@ class _Program:
         self._load_rows(CODE_REG, 0, 0, 1, len(self.code), self.code_region.address, 0, [self.code_region])
         if self.tails:
             self._load_rows(LIMITS_REG, 0, 256, STRIP, 128 * self.tails, self.limits.address, PITCH, [self.limits])
+        fill = {"l1": self.least.address, "valid1": 0, "bytes": ROW, "valid_bytes": 0, "fill": LEAST}
+        self.schedule.emit(Opcode.LOAD, fill, writes=[self.least])
         steps = self.steps
         self._bring(0)
         self._multiply_keys(0)
@@ -211,25 +219,20 @@ class _Program:
                 self._bring(n + 1)
                 self._multiply_keys(n + 1)
             if step.block:
-                self._vector(
-                    "rescale",
-                    {"x1": self._sums(step).address, "x3": self._stats(step).address, "x4": step.rows},
-                    reads=[self._stats(step)],
-                    writes=[self._sums(step)],
-                    also_reads=[self._sums(step)],
-                )
+                self._rescale(n)
             self._multiply_values(n)
             if n + 1 < len(steps):
                 self._softmax(n + 1)
             if step.last:
-                self._finish(step)
+                self._finish(n)
         return Compiled(self.schedule.encode(), self.code, self.block, self.resident, self.top)
 
     def _sums(self, step: Step) -> Region:
         return self.sums[step.strip % 2]
 
-    def _stats(self, step: Step) -> Region:
-        return self.statistics[step.strip % 2]
+    def _before(self, n: int) -> Region:
+        """The maxima of the blocks before step n."""
+        return self.maxima[(n - 1) % 3] if self.steps[n].block else self.least
 
     def _load_rows(
         self,
@@ -260,19 +263,13 @@ class _Program:
         self.schedule.emit(Opcode.LOAD, values, writes=writes)
 
     def _bring(self, n: int) -> None:
-        """Load what step n needs and L1 doesn't hold: its queries, keys and values; and its statistics' beginning."""
+        """Load what step n needs and L1 doesn't hold: its queries, keys and values."""
         step, spec = self.steps[n], self.spec
         row_bytes = spec.head_dim * self.size
         if step.block == 0:
             q = self.q[step.strip % 2]
             self._load_rows(
                 Q_REG, step.strip * STRIP * spec.q_stride, spec.q_stride, step.rows, row_bytes, q.address, PITCH, [q]
-            )
-            stats = self._stats(step)
-            self.schedule.emit(
-                Opcode.LOAD,
-                {"l1": stats.address, "count1": 1, "valid1": 0, "bytes": stats.size, "valid_bytes": 0, "fill": LEAST},
-                writes=[stats],
             )
         for name, register, stride, slots in (
             ("k", K_REG, spec.k_stride, self.k_slots),
@@ -358,32 +355,56 @@ class _Program:
 
     def _softmax(self, n: int) -> None:
         step = self.steps[n]
-        scores, weights, stats = self.scores[n % 2], self.weights[n % 2], self._stats(step)
+        scores, weights, before, maxima = self.scores[n % 2], self.weights[n % 2], self._before(n), self.maxima[n % 3]
+        sums = self.block_sums[n % 2] if step.block else self._total(step)
         arguments = {
             "x1": scores.address,
             "x2": weights.address,
-            "x3": stats.address,
+            "x3": before.address,
             "x4": -(-step.rows // LINES),
             "x5": step.whole,
             "x6": self.spec.factor_bits,
             "x7": self.limits.address + 4 * step.skipped * PITCH * WORD,
+            "x8": maxima.address,
+            "x9": sums.address,
         }
-        reads = [scores, *([self.limits] if step.tails else [])]
-        self._vector(f"softmax {step.tails}", arguments, reads=reads, writes=[weights, stats])
+        reads = [scores, before, *([self.limits] if step.tails else [])]
+        self._vector(f"softmax {step.tails}", arguments, reads=reads, writes=[weights, maxima, sums])
 
-    def _finish(self, step: Step) -> None:
-        spec = self.spec
-        sums, stats = self._sums(step), self._stats(step)
+    def _total(self, step: Step) -> Region:
+        return self.totals[step.strip % 2]
+
+    def _rescale(self, n: int) -> None:
+        step = self.steps[n]
+        sums, total, before, maxima = self._sums(step), self._total(step), self._before(n), self.maxima[n % 3]
+        block = self.block_sums[n % 2]
+        arguments = {
+            "x1": sums.address,
+            "x2": total.address,
+            "x3": before.address,
+            "x4": step.rows,
+            "x5": maxima.address,
+            "x6": block.address,
+            "x7": self.room.address,
+        }
+        self._vector("rescale", arguments, reads=[sums, before, maxima, block], writes=[sums, total, self.room])
+
+    def _finish(self, n: int) -> None:
+        spec, step = self.spec, self.steps[n]
+        sums, total, maxima = self._sums(step), self._total(step), self.maxima[n % 3]
         result, logarithms = self.results[step.strip % 2], self.logarithms[step.strip % 2]
         arguments = {
             "x1": sums.address,
             "x2": result.address,
-            "x3": stats.address,
+            "x3": total.address,
             "x4": step.rows,
             "x5": logarithms.address,
             "x6": int(np.float32(spec.bias).view(np.uint32)),
+            "x7": self.room.address,
+            "x8": maxima.address,
         }
-        self._vector("normalise", arguments, reads=[sums, stats], writes=[result, logarithms])
+        reads = [sums, total, maxima]
+        self._vector("normalise", arguments, reads=reads, writes=[result, logarithms, self.room])
         values = {
             "layout": Layout.TILE,
             "mem": step.strip * STRIP * spec.out_stride,
@@ -410,14 +431,13 @@ class _Program:
         *,
         reads: list[Region],
         writes: list[Region],
-        also_reads: list[Region] | None = None,
     ) -> None:
         """A VECTOR; its program is fetched where the instruction memory doesn't hold it."""
         place = {"program": self.code_region.address + self.places[name], "entry": self._entry(name)}
         if self.missing:
             place |= {"fetch": len(self.parts[name]), "at": place["entry"]}
             reads = [*reads, self.code_region]
-        self.schedule.emit(Opcode.VECTOR, place | arguments, reads=[*reads, *(also_reads or [])], writes=writes)
+        self.schedule.emit(Opcode.VECTOR, place | arguments, reads=reads, writes=writes)
 
     def _entry(self, name: str) -> int:
         """Where a program is in the instruction memory; `missing` says whether it has to be brought there."""
