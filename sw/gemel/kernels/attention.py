@@ -132,7 +132,8 @@ def attention_reference(
     logarithms' FP32 bits."""
     factor, bias = np.uint32(spec.factor_bits), np.float32(spec.bias).view(np.uint32)
     limits = limits_of(spec).view(np.uint32)
-    results, logarithms = [], []
+    results: dict[int, NDArray[Any]] = {}
+    logarithms: dict[int, Bits] = {}
     greatest = total = sums = np.zeros(0, np.uint32)
     for step in steps_of(spec, block):
         rows = slice(step.strip * STRIP, step.strip * STRIP + step.rows)
@@ -158,10 +159,11 @@ def attention_reference(
         sums, _ = block_matmul(codes[:, : step.keys], spec.fmt, values, spec.fmt, c)
         if step.last:
             result = _op(LaneOp.MUL, sums, evaluate(Function.RECIPROCAL, total))
-            results.append(from_fp32(result, spec.out, saturate=True)[0])
+            results[step.strip], _ = from_fp32(result, spec.out, saturate=True)
             logarithm = _op(LaneOp.ADD, evaluate(Function.LOG2, total), _negative(bias))
-            logarithms.append(_op(LaneOp.ADD, logarithm, greatest)[:, 0])
-    return np.concatenate(results), np.concatenate(logarithms)
+            logarithms[step.strip] = _op(LaneOp.ADD, logarithm, greatest)[:, 0]
+    strips = sorted(results)
+    return np.concatenate([results[i] for i in strips]), np.concatenate([logarithms[i] for i in strips])
 
 
 def _op(op: LaneOp, a: Any, b: Any, c: Any = 0) -> Bits:

@@ -60,6 +60,8 @@ class Step:
     """A strip of queries against a block of keys."""
 
     strip: int
+    turn: int
+    """Strips before it."""
     rows: int
     block: int
     first_key: int
@@ -86,8 +88,13 @@ def limits_of(spec: AttentionSpec) -> np.ndarray:
 
 
 def steps_of(spec: AttentionSpec, block: int) -> Iterator[Step]:
-    """Every step, strip by strip and in rising order of keys."""
-    for strip in range(-(-spec.queries // STRIP)):
+    """Every step, strip by strip and each in rising order of keys.
+
+    Causal strips grow: every other one comes on the way up, the rest on the way down, so that the first and the last
+    one, beside which little else can be done, are small.
+    """
+    strips = range(-(-spec.queries // STRIP))
+    for turn, strip in enumerate((*strips[1::2], *strips[0::2][::-1]) if spec.causal else strips):
         rows = min(STRIP, spec.queries - strip * STRIP)
         seen = spec.keys if not spec.causal else min(spec.keys, (strip + 1) * STRIP + spec.offset)
         if spec.causal:
@@ -101,6 +108,7 @@ def steps_of(spec: AttentionSpec, block: int) -> Iterator[Step]:
             inside, skipped = max(0, min(whole, end) - begin), max(0, begin - whole)
             yield Step(
                 strip=strip,
+                turn=turn,
                 rows=rows,
                 block=number,
                 first_key=first,
@@ -228,7 +236,7 @@ class _Program:
         return Compiled(self.schedule.encode(), self.code, self.block, self.resident, self.top)
 
     def _sums(self, step: Step) -> Region:
-        return self.sums[step.strip % 2]
+        return self.sums[step.turn % 2]
 
     def _before(self, n: int) -> Region:
         """The maxima of the blocks before step n."""
@@ -267,7 +275,7 @@ class _Program:
         step, spec = self.steps[n], self.spec
         row_bytes = spec.head_dim * self.size
         if step.block == 0:
-            q = self.q[step.strip % 2]
+            q = self.q[step.turn % 2]
             self._load_rows(
                 Q_REG, step.strip * STRIP * spec.q_stride, spec.q_stride, step.rows, row_bytes, q.address, PITCH, [q]
             )
@@ -303,7 +311,7 @@ class _Program:
     def _multiply_keys(self, n: int) -> None:
         step, spec = self.steps[n], self.spec
         base, regions, first = self._slot(n, self.k_slots)
-        q, scores = self.q[step.strip % 2], self.scores[n % 2]
+        q, scores = self.q[step.turn % 2], self.scores[n % 2]
         for column in range(0, step.columns, 32):
             row = first + column
             values = {
@@ -372,7 +380,7 @@ class _Program:
         self._vector(f"softmax {step.tails}", arguments, reads=reads, writes=[weights, maxima, sums])
 
     def _total(self, step: Step) -> Region:
-        return self.totals[step.strip % 2]
+        return self.totals[step.turn % 2]
 
     def _rescale(self, n: int) -> None:
         step = self.steps[n]
@@ -392,7 +400,7 @@ class _Program:
     def _finish(self, n: int) -> None:
         spec, step = self.spec, self.steps[n]
         sums, total, maxima = self._sums(step), self._total(step), self.maxima[n % 3]
-        result, logarithms = self.results[step.strip % 2], self.logarithms[step.strip % 2]
+        result, logarithms = self.results[step.turn % 2], self.logarithms[step.turn % 2]
         arguments = {
             "x1": sums.address,
             "x2": result.address,
