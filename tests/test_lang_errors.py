@@ -140,7 +140,7 @@ def test_a_row_must_fit_l1():
         return x.max() * x
 
     with pytest.raises(
-        gemel.KernelError, match=r"a block of 1 rows takes 160,.* bytes of L1 .* the nano chip has 65,536"
+        gemel.KernelError, match=r"a block of 1 rows takes 160,.* bytes of L1 .* the nano chip has 131,072"
     ):
         twice.compile("nano", ((3, 20_000), "fp32"))
 
