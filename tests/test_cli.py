@@ -139,7 +139,7 @@ WRONG = {
     "layout": ((*PRODUCT, "--layout", "xy"), "gemel: no layout 'xy'; there are nt, nn, tn, tt"),
     "L1": (
         (*PRODUCT, "--operands", "l1", "--k", "9000"),
-        "bytes don't fit into the 65,536 bytes of L1 of the nano chip",
+        "bytes don't fit into the 131,072 bytes of L1 of the nano chip",
     ),
     "count": (
         ("bench", "shapes", "--count", "0", "--backend", "golden"),

@@ -48,7 +48,7 @@ def test_adamw(device, shape, copy, rng):
 
 
 def stochastic(param, seed):
-    """BF16 codes of parameters: elements beyond whole rows of 512 have a stream of their own."""
+    """BF16 codes of parameters: elements beyond whole rows of 128 have a stream of their own."""
     flat = param.reshape(-1)
     whole = flat.size // WIDTH * WIDTH
     words = [rounding_bits(seed, 0, np.arange(whole), 16)] if whole else []

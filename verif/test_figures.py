@@ -1,4 +1,4 @@
-"""The inference chip's figures in cycles: products in L1 and from memory, random shapes, a single row."""
+"""The inference chip's figures in cycles: products, random shapes, a single row, the vector core's kernels."""
 
 from collections.abc import Iterator
 

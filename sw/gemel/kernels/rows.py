@@ -34,7 +34,7 @@ Values = Tensor | NDArray[Any]
 """What a kernel takes: tensors of one device, which it runs on, or arrays, which the interpreter computes with. The
 results are tensors or arrays alike, with the same bits; arrays of formats that NumPy lacks come out as float32."""
 
-WIDTH = 512
+WIDTH = 128
 """Elements of a row that dense elementwise operands are cut into."""
 
 
@@ -119,7 +119,7 @@ def elementwise(
     """Run a kernel that treats every element by itself; results in the operands' shape, one for each of `formats`.
 
     args: tensors or arrays of one shape, those of shape (1, 1) for all elements, numbers, ``None``. Dense operands are
-    cut into rows of 512 elements, so that any shape fills the lanes; elements beyond the last whole row run as a row of
+    cut into rows of 128 elements, so that any shape fills the lanes; elements beyond the last whole row run as a row of
     their own, where the kernel's keyword `part`, if it has one, is 1 instead of 0.
     """
     x = args[0]
@@ -180,7 +180,7 @@ def _dense(x: Any) -> bool:
 
 
 def cut(operands: list[Any]) -> list[list[Any]]:
-    """The operands as matrices: whole rows of 512, then the rest; as they are where one of them isn't dense."""
+    """The operands as matrices: whole rows of 128, then the rest; as they are where one of them isn't dense."""
     size = operands[0].size
     if not size or not all(_dense(x) for x in operands):
         return [[rows(x) for x in operands]]
