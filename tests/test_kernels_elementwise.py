@@ -96,6 +96,15 @@ def test_angles_of_many_turns(rng):
     assert abs(gemel.cos(x) - np.cos(x.astype(np.float64))).max() < 2e-7
 
 
+def test_exact_gelu_is_exact():
+    x = np.linspace(-12, 12, 20_001, dtype=np.float32)
+    wide, one = x.astype(np.float64), np.ones_like(x)
+    assert abs(gemel.gelu(x) - gelu.REFERENCES["gelu"](wide)).max() < 4e-7
+    assert abs(gemel.gelu_backward(one, x) - gelu.REFERENCES["gelu_backward"](1.0, wide)).max() < 3e-7
+    far = np.array([-3e38, -1e5, 1e5, 3e38], np.float32)
+    assert_array_equal(gemel.gelu(far), np.maximum(far, 0))
+
+
 def test_messages(device):
     x, y = gemel.empty(device, (3, 5), "fp32"), gemel.empty(device, (3, 4), "fp32")
     with pytest.raises(ValueError, match=r"add: y has shape \(3, 4\), x has \(3, 5\); they must be equal"):
