@@ -6,6 +6,7 @@ from numpy.testing import assert_array_equal
 
 import gemel
 from gemel.kernels import microscaling, quantise
+from gemel_golden.formats import FORMATS
 from gemel_verif.kernel_cases import assert_same_bytes, both, values
 
 KINDS = {"tensor": (5, 70), "row": (9, 33), "column": (9, 33), "1x128": (3, 256), "128x128": (130, 128)}
@@ -46,6 +47,14 @@ def test_dequantise_on_the_device(upload, by, rng):
     assert_same_bytes(found, gemel.dequantise(codes.numpy(), scales.numpy(), by=by, dtype="bf16"))
 
 
+def test_factors_are_rounded_once(rng):
+    largest = np.exp(rng.uniform(-60, 80, (1, 10_000))).astype(np.float32)
+    for most in (448.0, 127.0, 2688.0):
+        inverse, scale = quantise.factors.interpret(largest, most=most)
+        assert_array_equal(inverse, np.float32(most) / largest)
+        assert_array_equal(scale, largest / np.float32(most))
+
+
 @pytest.mark.parametrize("axis", [None, -1, 0])
 def test_amax(upload, axis, rng):
     x = values(rng, (6, 100))
@@ -57,6 +66,8 @@ def test_amax(upload, axis, rng):
 def test_mx(upload, fmt, up, rng):
     x = values(rng, (4, 96)) * np.exp2(rng.integers(-20, 20, (4, 1))).astype(np.float32)
     x[0, :32], x[1, 40], x[2, :32] = 0, np.inf, np.float32(1e-41)
+    most = np.float32(FORMATS[fmt].max_finite)
+    x[3, :64] = np.concatenate([np.linspace(0, 8 * most, 32), np.linspace(0, np.nextafter(8 * most, np.inf), 32)])
     codes, scales = gemel.quantise_mx(upload(x), fmt, up=up)
     wanted = microscaling.REFERENCES["quantise_mx"](x, fmt, up)
     assert (codes.dtype, scales.dtype) == (fmt, "e8m0")
