@@ -30,3 +30,11 @@ def test_transposed_operands_run_at_the_full_rate(device: gemel.Device, layout: 
     assert transposed.exact
     assert plain.cycles is not None and transposed.cycles is not None
     assert transposed.cycles <= plain.cycles + 16
+
+
+@pytest.mark.parametrize(("name", "scales"), [("e4m3", "fp32"), ("e4m3", "mx"), ("e2m1", "nvfp4")])
+def test_block_scales_cost_next_to_nothing(device: gemel.Device, name: str, scales: str) -> None:
+    plain, scaled = (from_l1(device, product_of(128, 128, 512, name, scales=way)) for way in ("none", scales))
+    assert scaled.exact
+    assert plain.cycles is not None and scaled.cycles is not None
+    assert plain.cycles >= 0.99 * scaled.cycles
