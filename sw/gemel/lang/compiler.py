@@ -18,6 +18,8 @@ __all__ = ["compile_graph", "variants"]
 
 UNROLLED = 400
 """Operations of a row up to which all its columns are unrolled."""
+WHOLE = 8 * LANES
+"""Columns of a row up to which registers hold it while the next one is under way."""
 SMALL = 4096
 """Operations of a kernel below which the first way is taken, and iterations don't overlap."""
 
@@ -50,14 +52,15 @@ def variants(graph: Graph) -> Iterator[Variant]:
     passes = 1 + max((level for section in sections.items for level in section.passes), default=0)
     overlap = levels.rows * sections.work >= SMALL
     columns = max((node.shape[1] for node in graph.nodes if node in levels.blocked), default=1)
+    whole = columns <= WHOLE or not overlap
     if sections.work <= UNROLLED:
-        if not any(node in levels.read_back for node in graph.nodes):
+        if whole and not levels.read_back:
             yield Variant(fused=passes, keep=True, overlap=overlap)
-            if passes > 1:
+            if passes > 1 and not overlap:
                 yield Variant(fused=passes, overlap=overlap)
-            if passes > 2:
-                yield Variant(fused=passes - 1, overlap=overlap)
-        if passes > 1:
+        if passes > 2 and not levels.read_back:
+            yield Variant(fused=passes - 1, overlap=overlap)
+        if passes > 1 or not whole:
             yield Variant(fused=1, overlap=overlap)
     if sections.work > UNROLLED or not overlap or columns > 16 * LANES:
         yield Variant(fused=1, unroll=8, overlap=overlap)
