@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -157,3 +159,76 @@ def test_random_programs_do_what_their_traces_say(number: int, rng: np.random.Ge
     flags = interpret(program.trace, ARGUMENTS, expected)
     assert run(program, actual) == flags
     np.testing.assert_array_equal(actual, expected)
+
+
+@pytest.mark.parametrize("number", range(10))
+def test_squeezed_pipelines_do_the_same(number: int, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for a program that would have too many bundles otherwise."""
+    monkeypatch.setattr("gemel.vector.pipeline._REACHES", (16,))
+    test_random_programs_do_what_their_traces_say(number, rng)
+
+
+def test_loads_of_stores_wait_for_the_fence() -> None:
+    b = Builder()
+    x = b.address(0, 0, False)
+    b.store(x, "fp32", b.mov(2.0))
+    b.fence()
+    y = b.load(x, "fp32")
+    b.store(x, "fp32", b.mul(y, y), col=1)
+    l1 = np.zeros(L1_BYTES, np.uint8)
+    run(b.build(), l1)
+    np.testing.assert_array_equal(l1[:256].view(np.float32), np.repeat(np.float32([2, 4]), 32))
+
+
+@pytest.mark.parametrize("count", range(12))
+def test_a_pipeline_of_any_count(count: int, rng: np.random.Generator) -> None:
+    """The count in a scalar and in the program: the same, and faster than one iteration after the other."""
+    cycles = {}
+    for scalar in (False, True):
+        for pipeline in (False, True):
+            b = Builder()
+            x, y = (b.address(b.arg(i), 8, False, steps=(1, 0), region=str(i)) for i in (1, 3))
+            total = b.variable(0.0)
+            with b.loop(b.sadd(count, 0) if scalar else count, pipeline=pipeline):
+                v = b.tanh(b.load(x, "fp32", post=True))
+                b.assign(total, b.add(total, v))
+                b.store(y, "fp32", b.fma(v, v, total), post=True)
+            b.store(y, "fp32", total)
+            program = b.build()
+            expected = random_l1(rng)
+            actual = expected.copy()
+            interpret(program.trace, ARGUMENTS, expected)
+            run(program, actual)
+            np.testing.assert_array_equal(actual, expected)
+            cycles[scalar, pipeline] = program.estimate(ARGUMENTS).cycles
+    if count >= 8:
+        assert cycles[False, True] < cycles[False, False]
+        assert cycles[True, True] < cycles[True, False]
+
+
+def test_errors_are_sentences() -> None:
+    b = Builder()
+    x = b.address(0, 0)
+    values = [b.load(x, "fp32", col=j) for j in range(33)]
+    total = b.combine("add", values)
+    for j, value in enumerate(values):
+        b.store(x, "fp32", b.mul(value, total), col=j)
+    with pytest.raises(ValueError, match=r"3\d vector registers are needed at the same time; there are 32"):
+        b.build()
+    with pytest.raises(ValueError, match="with pred, name the vector whose other lanes stay: into="):
+        b.add(values[0], 1.0, pred=b.lanes_below(3))
+    with pytest.raises(ValueError, match="VECTOR has arguments x1 to x9, no x10"):
+        b.arg(10)
+    long = Builder()
+    for i in range(600):
+        long.sadd(long.arg(1), i, into=long.arg(2))
+    with pytest.raises(ValueError, match="the program has 601 bundles; the instruction memory holds 512"):
+        long.build()
+
+
+def test_the_documents_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    text = (Path(__file__).parents[1] / "docs" / "vector.md").read_text()
+    example = re.search(r"```python\n(.*?)```", text, re.DOTALL)
+    assert example is not None
+    exec(compile(example[1], "docs/vector.md", "exec"), {})
+    assert "exp rd=" in capsys.readouterr().out

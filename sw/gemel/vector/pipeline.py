@@ -109,7 +109,7 @@ def find_pipeline(
                 times = _fit(ops, edges, times, interval, renamed, limits)
                 if times is not None and accept(found := Pipeline(ops, times, interval, renamed, reach)):
                     return found
-        interval += 1 + interval // 64
+        interval += 1 + interval // 128
     return None
 
 
