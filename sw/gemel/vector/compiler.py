@@ -60,7 +60,7 @@ class Compiler:
         error = None
         useless = None
         for attempt in _ATTEMPTS:
-            if attempt.window == useless:
+            if attempt.window == useless and attempt is not _ATTEMPTS[-1]:
                 continue
             try:
                 layout = self._layout(attempt)

@@ -40,11 +40,11 @@ def allocate(layout: Layout) -> dict[Reg, int]:
     for bank in Bank:
         own = [reg for reg in regs if reg.bank == bank]
         mask = sum(bit[reg] for reg in own)
-        graph = {reg: [own_reg for own_reg in own if bit[own_reg] & neighbours[reg]] for reg in own}
-        found = _colour(graph, bank)
+        pairs = zip(bundles, live_out, strict=True)
+        most = max(((live | _written(bundle, bit)) & mask).bit_count() for bundle, live in pairs)
+        graph = {reg: [other for other in own if bit[other] & neighbours[reg]] for reg in own}
+        found = _colour(graph, bank) if most <= len(bank.registers) else None
         if found is None:
-            pairs = zip(bundles, live_out, strict=True)
-            most = max(((live | _written(bundle, bit)) & mask).bit_count() for bundle, live in pairs)
             raise TooManyRegisters(bank, max(most, len(bank.registers) + 1))
         numbers |= found
     return numbers

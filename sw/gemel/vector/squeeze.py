@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import groupby
 
 from gemel.vector.ir import Op, Reg, Slot
 from gemel.vector.schedule import Bundle
@@ -16,12 +17,25 @@ def squeeze(placed: Sequence[tuple[int, Op]], reach: int) -> list[tuple[int, Op]
     """The same operations with their cycles; an operation goes up to `reach` cycles forward into a bundle there is."""
     rows: dict[int, Bundle] = defaultdict(dict)
     order = _Order()
-    for time, op in sorted(placed, key=lambda pair: pair[0]):
-        earliest = max(order.earliest(op), time - reach)
-        goal = next((t for t in range(earliest, time) if t in rows and _fits(op, rows[t])), time)
-        rows[goal][op.slot] = op
-        order.add(op, goal)
+    for time, group in groupby(sorted(placed, key=_time), key=_time):
+        together = [op for _, op in group]
+        for op in together:
+            earliest = time if _held(op, together) else max(order.earliest(op), time - reach)
+            goal = next((t for t in range(earliest, time) if t in rows and _fits(op, rows[t])), time)
+            rows[goal][op.slot] = op
+            order.add(op, goal)
     return [(time, op) for time, bundle in rows.items() for op in bundle.values()]
+
+
+def _time(pair: tuple[int, Op]) -> int:
+    return pair[0]
+
+
+def _held(op: Op, together: Sequence[Op]) -> bool:
+    """Whether an operation of the same bundle needs what was before this one."""
+    others = [other for other in together if other is not op]
+    read = {reg for other in others for reg in other.reads}
+    return not read.isdisjoint(op.writes) or (op.slot == Slot.STORE and any(o.slot == Slot.LOAD for o in others))
 
 
 def _fits(op: Op, bundle: Bundle) -> bool:
