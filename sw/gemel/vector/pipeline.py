@@ -31,7 +31,7 @@ _HOPE = 8
 """Registers too many that moves may save."""
 _ANNEALING = 20000
 """Moves that are tried to bring a schedule's registers down."""
-_TRIES = 6
+_TRIES = 3
 """Schedules of a loop with which that is done."""
 
 
