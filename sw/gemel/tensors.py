@@ -95,7 +95,8 @@ class Tensor:
         wanted = tuple(size if size != -1 else self.size // max(1, known) for size in shape)
         if int(np.prod(wanted)) != self.size:
             raise ValueError(f"{self.size} elements of shape {self.shape} don't make a shape {shape}")
-        if self.size and self.strides != _dense(self.shape, self.format):
+        places = zip(self.shape, self.strides, _dense(self.shape, self.format), strict=True)
+        if self.size and any(size > 1 and stride != dense for size, stride, dense in places):
             raise ValueError(f"a view of shape {wanted} takes a dense tensor; strides {self.strides} leave gaps")
         if self.format.bits < 8 and wanted[-1] != self.shape[-1] and (wanted[-1] % 2 or self.shape[-1] % 2):
             raise ValueError(f"rows of {self.shape[-1]} {self.dtype} elements don't become rows of {wanted[-1]}")
