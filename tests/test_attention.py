@@ -48,7 +48,9 @@ def inference():
 
 
 @pytest.mark.parametrize("causal", [False, True])
-@pytest.mark.parametrize(("queries", "keys"), [(1, 1), (32, 32), (33, 70), (64, 64), (5, 200), (70, 130), (96, 300)])
+@pytest.mark.parametrize(
+    ("queries", "keys"), [(1, 1), (32, 32), (33, 70), (64, 64), (5, 200), (70, 130), (96, 300), (300, 301)]
+)
 def test_shapes(nano, rng, queries, keys, causal):
     q, k, v, result, logarithms = run(nano, rng, queries=queries, keys=keys, d=32, causal=causal)
     wanted, logs = exact(q, k, v, causal)

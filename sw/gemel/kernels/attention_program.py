@@ -98,7 +98,8 @@ def steps_of(spec: AttentionSpec, block: int) -> Iterator[Step]:
         rows = min(STRIP, spec.queries - strip * STRIP)
         seen = spec.keys if not spec.causal else min(spec.keys, (strip + 1) * STRIP + spec.offset)
         if spec.causal:
-            whole, tails = (strip * STRIP + spec.offset) // 32, 1 + (spec.offset % 32 > 0)
+            whole = (strip * STRIP + spec.offset) // 32
+            tails = -(-seen // 32) - whole
         else:
             whole, tails = spec.keys // 32, int(spec.keys % 32 > 0)
         count = -(-(whole + tails) * 32 // block)
@@ -212,7 +213,7 @@ class _Program:
 
     def compile(self) -> Compiled:
         self.schedule = Schedule()
-        self.loaded: dict[tuple[str, int], int] = {}
+        self.loaded: dict[tuple[str, int, int], int] = {}
         self._load_rows(CODE_REG, 0, 0, 1, len(self.code), self.code_region.address, 0, [self.code_region])
         if self.tails:
             self._load_rows(LIMITS_REG, 0, 256, STRIP, 128 * self.tails, self.limits.address, PITCH, [self.limits])
