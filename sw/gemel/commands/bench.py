@@ -154,6 +154,7 @@ def attention(
     chip: ChipName = "inference",
     dtype: Annotated[str, typer.Option("--dtype", help="of Q, K and V: bf16, fp16, e4m3 or e5m2")] = "bf16",
     causal: Annotated[bool, typer.Option("--causal", help="queries see no later keys")] = False,
+    backward: Annotated[bool, typer.Option("--backward", help="the gradients of Q, K and V; bf16 or fp16")] = False,
     latency: Latency = 100,
     bandwidth: Bandwidth = 64,
     backend: Backend = "rtl",
@@ -162,11 +163,12 @@ def attention(
 ) -> None:
     """Measure the attention of one head, from memory to memory."""
     from gemel.bench.attention import Attention, run_attention
+    from gemel.bench.attention_backward import run_attention_backward
 
     case = Attention(tokens=tokens, head_dim=head_dim, dtype=dtype, causal=causal, seed=seed)
     with _open(chip, backend, latency, bandwidth) as device:
-        values = run_attention(device, case, bandwidth=bandwidth)
-    kind = "causal attention" if causal else "attention"
+        values = (run_attention_backward if backward else run_attention)(device, case, bandwidth=bandwidth)
+    kind = ("causal " if causal else "") + "attention" + (" backward" if backward else "")
     _finish(f"{dtype} {kind}, {tokens} tokens of {head_dim} on {chip} ({backend})", values, json)
 
 
