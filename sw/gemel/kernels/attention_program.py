@@ -10,10 +10,11 @@ import numpy as np
 
 from gemel.kernels.attention_vector import LINES, STRIP, normalise, rescale, softmax_block
 from gemel.kernels.schedule import Region, Schedule
+from gemel.kernels.vector_code import VectorCode
 from gemel.vector import VectorProgram
 from gemel_golden.config import CHUNK, WORD, ChipConfig
 from gemel_golden.formats import FORMATS, Format
-from gemel_golden.isa import VECTOR_BUNDLES, Layout, Opcode
+from gemel_golden.isa import Layout, Opcode
 
 __all__ = ["LEAST", "AttentionSpec", "Compiled", "Step", "compile_attention", "limits_of", "steps_of"]
 
@@ -201,20 +202,14 @@ class _Program:
         if any(step.block for step in self.steps):
             parts["rescale"] = rescale(self.columns)
         parts["normalise"] = normalise(self.columns, self.spec.out)
-        self.parts = parts
-        self.places: dict[str, int] = {}
-        code = b""
-        for name, part in parts.items():
-            self.places[name] = len(code)
-            code += part.bundles + bytes(-len(part.bundles) % WORD)
-        self.code = code
-        self.held: list[tuple[int, int, str]] = []
-        (self.code_region,) = self._regions(1, len(code))
+        self.vectors = VectorCode(parts)
+        (self.vectors.region,) = self._regions(1, len(self.vectors.bundles))
 
     def compile(self) -> Compiled:
         self.schedule = Schedule()
         self.loaded: dict[tuple[str, int, int], int] = {}
-        self._load_rows(CODE_REG, 0, 0, 1, len(self.code), self.code_region.address, 0, [self.code_region])
+        code = self.vectors.region
+        self._load_rows(CODE_REG, 0, 0, 1, len(self.vectors.bundles), code.address, 0, [code])
         if self.tails:
             self._load_rows(LIMITS_REG, 0, 256, STRIP, 128 * self.tails, self.limits.address, PITCH, [self.limits])
         fill = {"l1": self.least.address, "valid1": 0, "bytes": ROW, "valid_bytes": 0, "fill": LEAST}
@@ -234,7 +229,7 @@ class _Program:
                 self._softmax(n + 1)
             if step.last:
                 self._finish(n)
-        return Compiled(self.schedule.encode(), self.code, self.block, self.resident, self.top)
+        return Compiled(self.schedule.encode(), self.vectors.bundles, self.block, self.resident, self.top)
 
     def _sums(self, step: Step) -> Region:
         return self.sums[step.turn % 2]
@@ -378,7 +373,9 @@ class _Program:
             "x9": sums.address,
         }
         reads = [scores, before, *([self.limits] if step.tails else [])]
-        self._vector(f"softmax {step.tails}", arguments, reads=reads, writes=[weights, maxima, sums])
+        self.vectors.emit(
+            self.schedule, f"softmax {step.tails}", arguments, reads=reads, writes=[weights, maxima, sums]
+        )
 
     def _total(self, step: Step) -> Region:
         return self.totals[step.turn % 2]
@@ -396,7 +393,9 @@ class _Program:
             "x6": block.address,
             "x7": self.room.address,
         }
-        self._vector("rescale", arguments, reads=[sums, before, maxima, block], writes=[sums, total, self.room])
+        self.vectors.emit(
+            self.schedule, "rescale", arguments, reads=[sums, before, maxima, block], writes=[sums, total, self.room]
+        )
 
     def _finish(self, n: int) -> None:
         spec, step = self.spec, self.steps[n]
@@ -413,7 +412,7 @@ class _Program:
             "x8": maxima.address,
         }
         reads = [sums, total, maxima]
-        self._vector("normalise", arguments, reads=reads, writes=[result, logarithms, self.room])
+        self.vectors.emit(self.schedule, "normalise", arguments, reads=reads, writes=[result, logarithms, self.room])
         values = {
             "layout": Layout.TILE,
             "mem": step.strip * STRIP * spec.out_stride,
@@ -432,32 +431,3 @@ class _Program:
             "bytes": 4 * step.rows,
         }
         self.schedule.emit(Opcode.STORE, values, reads=[logarithms])
-
-    def _vector(
-        self,
-        name: str,
-        arguments: dict[str, int],
-        *,
-        reads: list[Region],
-        writes: list[Region],
-    ) -> None:
-        """A VECTOR; its program is fetched where the instruction memory doesn't hold it."""
-        place = {"program": self.code_region.address + self.places[name], "entry": self._entry(name)}
-        if self.missing:
-            place |= {"fetch": len(self.parts[name]), "at": place["entry"]}
-            reads = [*reads, self.code_region]
-        self.schedule.emit(Opcode.VECTOR, place | arguments, reads=reads, writes=writes)
-
-    def _entry(self, name: str) -> int:
-        """Where a program is in the instruction memory; `missing` says whether it has to be brought there."""
-        self.missing = all(held != name for _, _, held in self.held)
-        if not self.missing:
-            return next(start for start, _, held in self.held if held == name)
-        size = -(-len(self.parts[name]) // 2) * 2
-        start = self.held[-1][1] if self.held else 0
-        if start + size > VECTOR_BUNDLES:
-            start = 0
-        end = start + size
-        self.held = [h for h in self.held if h[1] <= start or h[0] >= end]
-        self.held.append((start, end, name))
-        return start
