@@ -100,8 +100,11 @@ class _Annealing:
         hot, cold = _COOLING
         best, best_cost = list(self.times), cost
         for step in range(steps):
-            if self.live.max() <= self.limit:
+            most = int(self.live.max())
+            if most <= self.limit:
                 return self.times
+            if step == steps // 4 and most > self.limit + 1:
+                break
             temperature = hot * (cold / hot) ** (step / steps)
             op = self.random.choice(movable)
             moves = self._swap(op) if self.random.random() < 0.6 else self._shift(op)

@@ -6,7 +6,7 @@ expansion); the kernel holds as many iterations as there are names.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from gemel.vector.dependences import Edge, dependences
@@ -31,8 +31,6 @@ _HOPE = 8
 """Registers too many that moves may save."""
 _ANNEALING = 20000
 """Moves that are tried to bring a schedule's registers down."""
-_TRIES = 3
-"""Schedules of a loop with which that is done."""
 
 
 @dataclass
@@ -98,7 +96,6 @@ def find_pipeline(
     """A pipeline with an interval below `longest`, whose own registers stay within `limits`: the first accepted one."""
     basic = dependences(ops, cyclic=True, renamed=renamed)
     least = least_interval(ops, basic)
-    tries = iter(range(_TRIES))
     interval = least
     while interval < longest and interval <= 1.3 * least + 8:
         copies = max(1, min(_NAMES, _KERNEL // interval))
@@ -109,7 +106,7 @@ def find_pipeline(
                 reach = None if times is None else _reach(ops, times, interval, renamed, accept)
                 if times is None or reach is None:
                     continue
-                times = _fit(ops, edges, times, interval, renamed, limits, tries)
+                times = _fit(ops, edges, times, interval, renamed, limits)
                 if times is not None and accept(found := Pipeline(ops, times, interval, renamed, reach)):
                     return found
         interval += 1 + interval // 128
@@ -130,14 +127,13 @@ def _fit(
     interval: int,
     renamed: frozenset[Reg],
     limits: dict[Bank, int],
-    tries: Iterator[int],
 ) -> list[int] | None:
     """The schedule, or a better one, when its registers suffice."""
     vectors = [reg for reg in renamed if reg.bank == Bank.VECTOR]
     limit = limits[Bank.VECTOR]
     found = pressure(ops, times, interval, vectors)
     if found > limit:
-        if found > limit + _HOPE or next(tries, None) is None:
+        if found > limit + _HOPE:
             return None
         times = shorten(ops, edges, times, interval, vectors, limit, _ANNEALING)
         times = [time - min(times) for time in times]
