@@ -58,7 +58,8 @@ def rounded_in_between(x):
 
 @gemel.kernel
 def numbering(x):
-    return lang.index(x, 0) * 1000 + lang.index(x, 1), (lang.index(x, 1) << 2 | 1) ^ lang.index(x, 0)
+    columns = lang.index(x, 1)
+    return lang.index(x, 0) * 1000 + columns, (columns << 2 | 1) ^ lang.index(x, 0), (x * columns.astype("fp32")).sum(0)
 
 
 @gemel.kernel
@@ -122,7 +123,13 @@ def passes(x):
     return p * logs - (p * logs).sum(), (p * logs).sum(axis=0), p.cumsum() * (p * logs).sum()
 
 
+@gemel.kernel
+def inner_products(x, y, line_gain, each_row):
+    return lang.inner(x, y), lang.inner(x, line_gain) * x, lang.inner(each_row, each_row), lang.inner(x + 1, -x)
+
+
 KERNELS = [
+    inner_products,
     add,
     softmax,
     layer_norm,
@@ -231,6 +238,15 @@ def test_vectors_are_rows(device, rng):
 
 def test_empty_tensors_stay_empty(device):
     assert add(gemel.empty(device, (0, 7), "fp32"), gemel.empty(device, (0, 7), "fp32")).shape == (0, 7)
+
+
+def test_one_row_stays_while_all_rows_pass(device, rng):
+    @gemel.kernel
+    def scaled(x, line_gain, line_bias):
+        return lang.fma(x * x.max(), line_gain, line_bias + lang.index(x, 1).astype("fp32")).astype("bf16")
+
+    for shape in ((64, 520), (33, 300), (9, 1000)):
+        compare(device, scaled, arguments(scaled, shape, rng))
 
 
 def test_numpy_agrees_where_it_must(device, rng):

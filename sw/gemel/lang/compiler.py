@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from gemel.lang.compiled import Compiled, Tensors
 from gemel.lang.errors import KernelError
 from gemel.lang.estimate import estimate
 from gemel.lang.graph import Graph
 from gemel.lang.levels import Levels
 from gemel.lang.loops import Variant
-from gemel.lang.program import Compiled, Tensors, compile_variant
+from gemel.lang.program import compile_variant
 from gemel.lang.sections import Sections
 from gemel_golden.config import ChipConfig
 from gemel_golden.vector_isa import LANES
@@ -62,6 +63,8 @@ def variants(graph: Graph) -> Iterator[Variant]:
             yield Variant(fused=passes - 1, overlap=overlap)
         if passes > 1 or not whole:
             yield Variant(fused=1, overlap=overlap)
+            if overlap and any(node.shape[0] == 1 < node.shape[1] for node in graph.inputs.values()):
+                yield Variant(fused=1, columnwise=False, overlap=overlap)
     if sections.work > UNROLLED or not overlap or columns > 16 * LANES:
         yield Variant(fused=1, unroll=8, overlap=overlap)
         yield Variant(fused=1, unroll=4, overlap=overlap)

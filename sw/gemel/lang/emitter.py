@@ -226,10 +226,13 @@ class Emitter(Access):
 
     # Reductions along a row
 
-    def chain(self, op: LaneOp, chains: list[Vec], j: int, value: Vec, cols: int) -> None:
+    def chain(self, node: Node, chains: list[Vec], j: int) -> None:
         """Take vector `j` of a row into its chain."""
-        b, method, present = self.builder, METHODS[op], self.tail(cols, j)
+        b, op, cols = self.builder, node.detail[0], node.inputs[0].shape[1]
+        values = [self.vector(source, j) for source in node.inputs]
+        present = self.tail(cols, j)
         if j < CHAINS and len(chains) <= j:
+            value = b.mul(values[0], values[1]) if op == LaneOp.FMA else values[0]
             if present is not None:
                 whole = b.mov(b.const(IDENTITIES[op]))
                 b.mov(value, into=whole, pred=present)
@@ -237,11 +240,13 @@ class Emitter(Access):
             chains.append(value)
             return
         chain = chains[j % CHAINS]
+        method = "fma" if op == LaneOp.FMA else METHODS[op]
+        given = (*values, chain) if op == LaneOp.FMA else (chain, *values)
         if present is None:
-            chains[j % CHAINS] = getattr(b, method)(chain, value)
+            chains[j % CHAINS] = getattr(b, method)(*given)
         else:
             chains[j % CHAINS] = b.mov(chain)
-            getattr(b, method)(chain, value, into=chains[j % CHAINS], pred=present)
+            getattr(b, method)(*given, into=chains[j % CHAINS], pred=present)
 
     def finish(self, op: LaneOp, chains: list[Vec]) -> Vec:
         """All chains and lanes in all lanes."""
@@ -255,5 +260,5 @@ class Emitter(Access):
             return getattr(self.builder, METHODS[op])(self.operand(source, None), self.builder.const(IDENTITIES[op]))
         chains: list[Vec] = []
         for j in range(-(-source.shape[1] // LANES)):
-            self.chain(op, chains, j, self.vector(source, j), source.shape[1])
+            self.chain(node, chains, j)
         return self.finish(op, chains)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 
-from gemel.lang.program import Compiled
+from gemel.lang.compiled import Compiled
 from gemel.vector import estimate as vector_estimate
 from gemel_golden.config import CHUNK, WORD, ChipConfig
 from gemel_golden.formats import by_code

@@ -26,6 +26,7 @@ __all__ = [
     "floor",
     "fma",
     "index",
+    "inner",
     "isnan",
     "log",
     "log2",
@@ -193,6 +194,18 @@ def index(like: Tile, axis: int) -> Tile:
         raise KernelError(f"a tile has the axes 0 and 1, not {axis}", here())
     shape = (like.shape[0], 1) if axis == 0 else (1, like.shape[1])
     return Tile(like.trace.node(Op.INDEX, (), shape, Kind.INT, axis), like.trace)
+
+
+def inner(a: Tile, b: Tile) -> Tile:
+    """The sum along each row of a * b, in the order of `sum`; each product is added with one rounding."""
+    a, b = operands(a, b, name="inner")
+    _floats("inner", a)
+    if a.shape[1] != b.shape[1]:
+        raise KernelError(f"inner of {a.shape} and {b.shape}: the columns differ", here())
+    if a.shape[1] == 1:
+        return (a * b).sum(axis=1)
+    rows = broadcast(a.node, b.node)[0]
+    return Tile(a.trace.node(Op.REDUCE, (a.node, b.node), (rows, 1), Kind.FLOAT, (LaneOp.FMA, 1)), a.trace)
 
 
 def random_bits(like: Tile, seed: Tile | int, *, stream: int = 0) -> Tile:

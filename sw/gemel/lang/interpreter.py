@@ -75,7 +75,7 @@ class _Interpreter:
                 return inputs[0]
             case Op.REDUCE:
                 op, axis = node.detail
-                return _rows(op, inputs[0]) if axis == 1 else _columns(op, inputs[0])
+                return _rows(op, *np.broadcast_arrays(*inputs)) if axis == 1 else _columns(op, inputs[0])
             case Op.SCAN:
                 return _scan(node.detail, inputs[0])
             case Op.CAST:
@@ -122,25 +122,37 @@ def _combine(op: LaneOp, a: Array, b: Array) -> Array:
     return lane_ops.apply(op, a, b, np.zeros_like(a))
 
 
-def _rows(op: LaneOp, x: Array) -> Array:
+def _rows(op: LaneOp, *sources: Array) -> Array:
     """Along each row, in the order of `gemel.lang.order`."""
-    rows, cols = x.shape
+    cols = sources[0].shape[1]
     count = -(-cols // LANES)
-    vectors = np.full((rows, count * LANES), IDENTITIES[op], np.uint32)
-    vectors[:, :cols] = x
-    vectors = vectors.reshape(rows, count, LANES).transpose(1, 0, 2)
-    chains = [np.ascontiguousarray(v) for v in vectors[:CHAINS]]
-    for j in range(CHAINS, count):
-        chain = chains[j % CHAINS]
+    vectors = [_vectors(x, count) for x in sources]
+    add = LaneOp.ADD if op == LaneOp.FMA else op
+    chains: list[Array] = []
+    for j in range(count):
         present = np.arange(LANES) < cols - j * LANES
-        chains[j % CHAINS] = np.where(present, _combine(op, chain, np.ascontiguousarray(vectors[j])), chain)
+        first = [x[j] for x in vectors]
+        if j < CHAINS:
+            value = _combine(LaneOp.MUL, first[0], first[1]) if op == LaneOp.FMA else first[0]
+            chains.append(np.where(present, value, np.uint32(IDENTITIES[op])))
+            continue
+        chain = chains[j % CHAINS]
+        taken = lane_ops.apply(op, first[0], first[1], chain) if op == LaneOp.FMA else _combine(op, chain, first[0])
+        chains[j % CHAINS] = np.where(present, taken, chain)
     while len(chains) > 1:
-        pairs = [_combine(op, *chains[i : i + 2]) for i in range(0, len(chains) - 1, 2)]
+        pairs = [_combine(add, *chains[i : i + 2]) for i in range(0, len(chains) - 1, 2)]
         chains = pairs + chains[len(pairs) * 2 :]
     total = chains[0]
     for step in (16, 8, 4, 2, 1):
-        total = _combine(op, np.ascontiguousarray(total[:, np.arange(LANES) ^ step]), total)
+        total = _combine(add, np.ascontiguousarray(total[:, np.arange(LANES) ^ step]), total)
     return total[:, :1]
+
+
+def _vectors(x: Array, count: int) -> list[Array]:
+    """The vectors of all rows, (rows, 32) each."""
+    padded = np.zeros((len(x), count * LANES), np.uint32)
+    padded[:, : x.shape[1]] = x
+    return [np.ascontiguousarray(padded[:, j * LANES : (j + 1) * LANES]) for j in range(count)]
 
 
 def _columns(op: LaneOp, x: Array) -> Array:

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from gemel.dtypes import dtype, from_codes, to_codes
 from gemel.lang import measure
+from gemel.lang.compiled import Compiled, Tensors
 from gemel.lang.compiler import compile_graph
 from gemel.lang.errors import KernelError
 from gemel.lang.estimate import estimate
 from gemel.lang.graph import Graph, Kind, Op
 from gemel.lang.interpreter import interpret
-from gemel.lang.program import Compiled, Tensors
 from gemel.lang.tiles import Tile
 from gemel.lang.trace import Trace
 from gemel.tensors import Tensor, empty

@@ -104,7 +104,7 @@ class Levels:
             if node.op == Op.DOT:
                 left = node.inputs[0]
                 time = (0, 0) if left.op == Op.INPUT else (self.produced(times, left)[0] + 1, 0)
-            elif node.op == Op.REDUCE and node.detail[1] == 1 and node.inputs[0] in self.blocked:
+            elif node.op == Op.REDUCE and node.detail[1] == 1 and node in self.blocked:
                 time = (time[0], time[1] + 1)
             elif node.op == Op.CAST and node in self.read_back:
                 time = (time[0], self._pass(node, time[1]) + (1 if self.wide(node) else 2))

@@ -1,25 +1,25 @@
-"""A stage's vector program: loops over the rows and the columns of a block around the emitter's values."""
+"""Loops over the rows and the columns of a block, around the emitter's values."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from gemel.lang.access import Arguments
 from gemel.lang.emitter import Emitter
 from gemel.lang.graph import Cast, Node, Op
 from gemel.lang.order import CHAINS, IDENTITIES, METHODS
 from gemel.lang.sections import CHEAP, Section, Sections, Sink
-from gemel.lang.storage import Field
-from gemel.vector import Vec, VectorProgram
+from gemel.vector import Vec
 from gemel_golden.vector_isa import LANES
 
-__all__ = ["Variant", "last_program", "stage_program"]
+__all__ = ["Loops", "Variant"]
 
 COLUMN_GROUP = 8
 """Vectors of a row that are summed down their columns at a time."""
-KEPT_LINES = 512
-"""Bytes of tiles that don't vary with the row, up to which vector registers keep them."""
+MANY_ROWS = 8
+"""Rows of a block from which on a loop over them pays for each group of columns."""
+LINE_REGISTERS = 16
+"""Vector registers for tiles of one row while all rows pass by."""
 
 
 @dataclass(frozen=True)
@@ -28,57 +28,30 @@ class Variant:
 
     fused: the passes of a stage, from the first on, that share a loop over the rows. keep: what costs little to make
     stays in registers from pass to pass too. unroll: vectors in an iteration of a loop over columns; 0: all columns
-    are unrolled, as they must be where passes share a loop. overlap: iterations may overlap, which takes time to
-    compile.
+    are unrolled, as they must be where passes share a loop. columnwise: where a pass only stores, tiles of one row stay
+    in registers while all rows pass by. overlap: iterations may overlap, which takes time to compile.
     """
 
     fused: int
     keep: bool = False
     unroll: int = 0
+    columnwise: bool = True
     overlap: bool = True
 
 
-def stage_program(
-    sections: Sections, stage: int, rows: int, variant: Variant, arguments: Arguments, pool: Mapping[int, Field]
-) -> VectorProgram:
-    """The program of a stage for a block of so many rows."""
-    emitter = Emitter(sections.fields, sections.levels.blocked, arguments, pool, overlap=variant.overlap)
-    emitter.keep_lines = sum(item.size for item in sections.groups["line"].fields) <= KEPT_LINES
-    random = [node for node in sections.levels.graph.nodes if node.op == Op.RANDOM]
-    if len(random) == 1 and random[0] in sections.levels.blocked:
-        emitter.keep_state(random[0])
-    loops = _Loops(sections, emitter, variant, rows)
-    for number, section in enumerate(section for section in sections.items if section.stage == stage):
-        if number:
-            emitter.builder.fence()
-        emitter.loadable = lambda node, section=section: sections.homes.get(node) is not section
-        if section.columns:
-            loops.columns(section)
-        else:
-            loops.rows(section)
-    return emitter.builder.build()
+class Loops:
+    """Emits sections for blocks of `count` rows."""
 
-
-def last_program(
-    sections: Sections, variant: Variant, arguments: Arguments, pool: Mapping[int, Field]
-) -> VectorProgram:
-    """The program for what is known after the last row."""
-    graph = sections.levels.graph
-    sinks = [Sink(item.node, item) for item in sections.groups["last"].fields]
-    emitter = Emitter(sections.fields, set(graph.nodes), arguments, pool, overlap=variant.overlap)
-    loops = _Loops(sections, emitter, variant, 1)
-    emitter.looped(lambda: loops.sweep(sinks), lambda body: body())
-    return emitter.builder.build()
-
-
-class _Loops:
     def __init__(self, sections: Sections, emitter: Emitter, variant: Variant, count: int):
         self.sections, self.emitter, self.variant, self.count = sections, emitter, variant, count
 
     def rows(self, section: Section) -> None:
-        """All passes over each row, row after row."""
+        """All passes over each row, row after row; or some columns at a time, where that serves."""
         e = self.emitter
         e.stepping, e.before = 0, 0
+        if (width := self._columnwise(section)) > 0:
+            self.columns(section, width)
+            return
 
         def body() -> None:
             with e.scope():
@@ -91,6 +64,36 @@ class _Loops:
                     self._next_row()
 
         self.emitter.looped(body, self._over_rows)
+
+    def _columnwise(self, section: Section) -> int:
+        """Columns (in vectors) that are worked on at a time where tiles of one row had to be loaded for each row."""
+        sinks = [sink for sinks in section.passes.values() for sink in sinks]
+        if not self.variant.columnwise or self.count < MANY_ROWS or len(section.passes) > 1:
+            return 0
+        if any(sink.field is None or sink.node.shape[1] == 1 for sink in sinks):
+            return 0
+        nodes: set[Node] = set()
+        for sink in sinks:
+            self._wide(sink.node, nodes, root=True)
+        lines = self._lines(sinks)
+        if self.emitter.keep_lines or not lines or any(node.op in (Op.RANDOM, Op.SCAN) for node in nodes):
+            return 0
+        return next((width for width in (8, 4, 2) if width * len(lines) <= LINE_REGISTERS), 0)
+
+    def _lines(self, sinks: list[Sink]) -> list[Node]:
+        """The wide nodes that don't vary with the row and that rows are computed with."""
+        e, seen, found = self.emitter, set[Node](), []
+        stack = [source for sink in sinks for source in sink.node.inputs]
+        while stack:
+            node = stack.pop()
+            if node in seen or node.shape[1] == 1:
+                continue
+            seen.add(node)
+            if node not in e.blocked:
+                found.append(node)
+            elif not (node in e.fields and e.loadable(node)):
+                stack += node.inputs
+        return found
 
     def _over_rows(self, body: Callable[[], None]) -> None:
         if self.count == 1:
@@ -209,16 +212,16 @@ class _Loops:
         for source in node.inputs:
             self._wide(source, found)
 
-    def columns(self, section: Section) -> None:
-        """Sums down the columns: some columns at a time, all rows for each."""
+    def columns(self, section: Section, width: int = 0) -> None:
+        """Some columns at a time, all rows for each: sums down the columns, and stores."""
         e = self.emitter
         for number, sinks in section.passes.items():
             e.pass_number = number
             for cols in dict.fromkeys(_columns(sink) for sink in sinks):
-                self._columns([sink for sink in sinks if _columns(sink) == cols], cols)
+                self._columns([sink for sink in sinks if _columns(sink) == cols], cols, width)
 
-    def _columns(self, sinks: list[Sink], cols: int) -> None:
-        vectors, unroll = -(-cols // LANES), self.variant.unroll or COLUMN_GROUP
+    def _columns(self, sinks: list[Sink], cols: int, width: int) -> None:
+        vectors, unroll = -(-cols // LANES), width or self.variant.unroll or COLUMN_GROUP
         count = cols // LANES // unroll if vectors > unroll else 0
         if count:
             self._column_group(sinks, count, list(range(unroll)), 0)
@@ -236,16 +239,23 @@ class _Loops:
         def body() -> None:
             with e.scope():
                 if count and any(node.op == Op.INDEX for node in self.sections.levels.graph.nodes):
-                    lanes = e.hoisted(("iota",), lambda: e.builder.iota())
-                    e.scopes[-1][("columns",), "carried"] = e.hoisted(("index",), lambda: e.builder.variable(lanes))
+                    made = e.hoisted(("index",), lambda: e.builder.variable(e.builder.iota()))
+                    e.scopes[-1][("columns",), "carried"] = made
                 sums = {
                     (sink.node, j): e.builder.variable(e.load(e.fields[sink.node], j))
                     for sink in sinks
                     for j in columns
+                    if sink.field is None
                 }
+                for node in self._lines(sinks):
+                    for j in columns:
+                        e.value(node, j)
                 with e.loop(self.count, "rows", overlap=self.variant.overlap), e.scope():
                     for sink in sinks:
                         for j in columns:
+                            if sink.field is not None:
+                                self._take(sink, j, {})
+                                continue
                             variable = sums[sink.node, j]
                             value = e.operand(sink.node.inputs[0], j if wide else None)
                             method = getattr(e.builder, METHODS[sink.node.detail[0]])
@@ -280,7 +290,7 @@ class _Loops:
             if source.shape[1] == 1:
                 e.value(node, None)
             else:
-                e.chain(node.detail[0], chains[node], j or 0, e.vector(source, j), source.shape[1])
+                e.chain(node, chains[node], j or 0)
             return
         if node.op == Op.CAST:
             cast: Cast = node.detail

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gemel.driver.device import Device, Result
-    from gemel.lang.program import Compiled
+    from gemel.lang.compiled import Compiled
 
 __all__ = ["launch", "measured", "resident"]
 

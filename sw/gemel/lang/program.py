@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 
 import numpy as np
 
@@ -11,62 +10,27 @@ from gemel.kernels.matmul_l1 import Matrix, multiply
 from gemel.kernels.schedule import Region, Schedule
 from gemel.kernels.tiling import Operand
 from gemel.lang.access import Arguments
+from gemel.lang.compiled import Compiled, Tensors
 from gemel.lang.errors import KernelError
 from gemel.lang.graph import Graph, Node, Op, stored
 from gemel.lang.levels import Levels
-from gemel.lang.loops import Variant, last_program, stage_program
-from gemel.lang.memory import Memory, Strides
+from gemel.lang.loops import Variant
+from gemel.lang.memory import Memory
 from gemel.lang.order import IDENTITIES
 from gemel.lang.sections import Sections
+from gemel.lang.stages import last_program, stage_program
 from gemel.lang.storage import Field, Group
 from gemel.vector import VectorProgram
 from gemel_golden.config import CHUNK, WORD, ChipConfig
 from gemel_golden.isa import VECTOR_BUNDLES, Layout, Opcode
 from gemel_golden.vector_isa import BUNDLE_BYTES
 
-__all__ = ["Compiled", "Tensors", "compile_variant"]
+__all__ = ["compile_variant"]
 
 CODE_REG = 1
 """Address register of the launch that holds the address of the vector code."""
 ROW_BYTES = 1 << 15
 """Bytes of a row that one LOAD or STORE takes at most."""
-
-
-@dataclass(frozen=True)
-class Tensors:
-    """Strides in bytes (rows, columns) of tensors by the position of their parameter, and of outputs by number."""
-
-    inputs: Mapping[int, Strides]
-    outputs: tuple[Strides, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Compiled:
-    """A program and what it is made of.
-
-    Its launch arguments: the address of `code`, those of the tensors and of the outputs in their order, the numbers.
-    """
-
-    program: bytes
-    loads: bytes
-    stores: bytes
-    """Programs of the same arguments to run before and after it, where tiles don't pass between memory and L1 in it."""
-    code: bytes
-    """Bundles and constants, which device memory holds at a multiple of 64."""
-    parts: Mapping[str, VectorProgram] = field(repr=False)
-    """The vector programs by name."""
-    entries: Mapping[str, int] = field(repr=False)
-    """The bundles of `code` at which they begin."""
-    code_address: int
-    """Where `code` lies in L1."""
-    rows: int
-    """Rows of a block."""
-    l1_bytes: int
-
-    @property
-    def listing(self) -> str:
-        """The vector programs as text."""
-        return "\n".join(f"# {name}\n{part.listing}" for name, part in self.parts.items())
 
 
 def compile_variant(
