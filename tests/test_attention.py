@@ -13,9 +13,11 @@ from gemel.kernels.attention_program import compile_attention
 def run(device, rng, *, queries, keys, d, fmt="bf16", causal=False, key_length=None, out=None, scale=None):
     """Run one head and compare it with the reference; the values of its operands and result."""
     q, k, v = (gemel.tensor(device, rng.standard_normal((n, d)), fmt) for n in (queries, keys, keys))
-    result, logarithms = scaled_dot_product_attention(
+    results = scaled_dot_product_attention(
         q, k, v, causal=causal, scale=scale, key_length=key_length, out_dtype=out, return_logarithms=True
     )
+    assert isinstance(results, tuple)
+    result, logarithms = results
     spec = attention_spec(q, k, v, result, keys=key_length or keys, causal=causal, scale=scale)
     block = compile_attention(device.config, spec).block
     expected, logs = attention_reference(spec, block, q.codes(), k.codes(), v.codes())

@@ -12,6 +12,7 @@ import pytest
 from gemel.vector import Addr, Builder, Philox, Pred, Scalar, Vec, VectorProgram, interpret
 from gemel_golden import vector
 from gemel_golden.flags import Flags
+from gemel_golden.vector_isa import Permute
 
 L1_BYTES = 1 << 18
 REGION = 1 << 16
@@ -72,7 +73,7 @@ class RandomProgram:
             return [b.arg(6), self.counter, 0.0, -1.5, -b.arg(8)][int(rng.integers(5))]
         value = self.vector()
         if rng.random() < 0.3:
-            value = value.permuted(list(vector.Permute)[int(rng.integers(1, 13))])
+            value = value.permuted(list(Permute)[int(rng.integers(1, 13))])
         value = abs(value) if rng.random() < 0.2 else value
         return -value if rng.random() < 0.2 else value
 
@@ -177,7 +178,7 @@ def test_loads_of_stores_wait_for_the_fence() -> None:
     b.store(x, "fp32", b.mul(y, y), col=1)
     l1 = np.zeros(L1_BYTES, np.uint8)
     run(b.build(), l1)
-    np.testing.assert_array_equal(l1[:256].view(np.float32), np.repeat(np.float32([2, 4]), 32))
+    np.testing.assert_array_equal(l1[:256].view(np.float32), np.repeat(np.array([2, 4], np.float32), 32))
 
 
 @pytest.mark.parametrize("count", range(12))

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
         tanh,
         tanh_backward,
     )
+    from gemel.kernels.attention import scaled_dot_product_attention
+    from gemel.kernels.attention_backward import scaled_dot_product_attention_backward
     from gemel.kernels.batch_norm import batch_norm, batch_norm_backward, group_norm, group_norm_backward
     from gemel.kernels.cross_entropy import cross_entropy, cross_entropy_backward
     from gemel.kernels.dropout import dropout, dropout_backward
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     )
     from gemel.kernels.gelu import gelu, gelu_backward
     from gemel.kernels.matmul import matmul
+    from gemel.kernels.matmul_fp32 import matmul_fp32
     from gemel.kernels.microscaling import dequantise_mx, dequantise_nvfp4, quantise_mx, quantise_nvfp4
     from gemel.kernels.norm import layer_norm, layer_norm_backward, rms_norm, rms_norm_backward
     from gemel.kernels.optimizer import adamw, clip_coefficient, clip_grad_norm, grad_norm, sgd
@@ -117,6 +120,7 @@ __all__ = [
     "log_softmax",
     "log_softmax_backward",
     "matmul",
+    "matmul_fp32",
     "max",
     "mean",
     "min",
@@ -136,6 +140,8 @@ __all__ = [
     "rsqrt",
     "sample",
     "scale",
+    "scaled_dot_product_attention",
+    "scaled_dot_product_attention_backward",
     "sgd",
     "sigmoid",
     "sigmoid_backward",
@@ -165,6 +171,7 @@ _HOMES = {
     "driver.memory": ("OutOfDeviceMemory",),
     "driver.program": ("Program", "reg"),
     "kernels.matmul": ("matmul",),
+    "kernels.matmul_fp32": ("matmul_fp32",),
     "kernels.activations": (
         "elu",
         "elu_backward",
@@ -183,6 +190,8 @@ _HOMES = {
         "tanh",
         "tanh_backward",
     ),
+    "kernels.attention": ("scaled_dot_product_attention",),
+    "kernels.attention_backward": ("scaled_dot_product_attention_backward",),
     "kernels.batch_norm": (
         "batch_norm",
         "batch_norm_backward",
