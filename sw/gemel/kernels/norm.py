@@ -18,12 +18,14 @@ __all__ = ["REFERENCES", "affine", "layer_norm", "layer_norm_backward", "rms_nor
 def _normal(x: Tile, eps: Tile) -> tuple[Tile, Tile]:
     """(x - mean) / sqrt(variance + eps), and the factor."""
     centred = x - x.mean()
-    factor = lang.rsqrt((centred * centred).mean() + eps)
+    factor = lang.rsqrt(lang.inner(centred, centred) * (1 / x.shape[1]) + eps)
     return centred * factor, factor
 
 
 def affine(x: Tile, weight: Tile | None, bias: Tile | None) -> Tile:
-    """x * weight + bias, rounded twice, of what is given."""
+    """x * weight + bias, rounded once, of what is given."""
+    if weight is not None and bias is not None:
+        return lang.fma(x, weight, bias)
     if weight is not None:
         x = x * weight
     return x if bias is None else x + bias
