@@ -1,0 +1,1 @@
+"""Main memory: DRAM timing, the address map and the error-correcting code."""
