@@ -121,13 +121,14 @@ def packets_page() -> str:
 
 
 def registers_page() -> str:
-    rows = ((f"`0x{r.offset:03x}`", f"`{r.name}`", r.access, r.doc) for r in registers.REGISTERS.values())
-    return page(
-        "Registers",
-        "gemel_golden.registers",
-        prose(registers.__doc__),
-        table(("offset", "name", "access", "meaning"), rows),
-    )
+    def block(b: registers.Block) -> str:
+        place = f"At `0x{b.base:04x}`"
+        if b.limit > 1:
+            place = f"Number i, up to {b.limit - 1}: at `0x{b.base:04x}` + i * `0x{b.stride:03x}`"
+        rows = ((f"`0x{r.offset:03x}`", f"`{r.name}`", r.access, r.doc) for r in b.table)
+        return f"## {b.name}\n\n{b.doc} {place}.\n\n" + table(("offset", "name", "access", "meaning"), rows)
+
+    return page("Registers", "gemel_golden.registers", prose(registers.__doc__), *map(block, registers.BLOCKS.values()))
 
 
 def formats_page() -> str:

@@ -6,7 +6,7 @@ import pytest
 from gemel_golden.chip import GoldenChip
 from gemel_golden.isa import FaultCode, Opcode, Unit, encode
 from gemel_golden.packets import PacketType, encode_packet
-from gemel_golden.registers import REGISTERS
+from gemel_golden.registers import BLOCKS
 
 RING, PROGRAM, ARGUMENTS, DATA, DONE = 0x1000, 0x2000, 0x4000, 0x5000, 0x1800
 
@@ -15,22 +15,22 @@ def put(chip, address, raw):
     chip.memory[address : address + len(raw)] = np.frombuffer(raw, np.uint8)
 
 
-def read(chip, name):
-    return chip.read_register(REGISTERS[name].offset)
+def read(chip, block, name):
+    return chip.read_register(BLOCKS[block].address(name))
 
 
-def write(chip, name, value):
-    chip.write_register(REGISTERS[name].offset, value)
+def write(chip, block, name, value):
+    chip.write_register(BLOCKS[block].address(name), value)
 
 
 def start(chip, packets):
     """Put packets into the ring and ring the doorbell; returns the interrupt line."""
     put(chip, RING, b"".join(packets))
-    write(chip, "ring_base_lo", RING)
-    write(chip, "ring_size", 16)
-    write(chip, "irq_enable", 3)
-    write(chip, "ring_write", len(packets))
-    write(chip, "control", 1)
+    write(chip, "ring", "base_lo", RING)
+    write(chip, "ring", "size", 16)
+    write(chip, "chip", "irq_enable", 1 << 16 | 1)
+    write(chip, "ring", "write", len(packets))
+    write(chip, "ring", "control", 1)
     return chip.run(10_000)
 
 
@@ -54,8 +54,8 @@ def chip():
 
 
 def fault(chip):
-    code, unit = FaultCode(read(chip, "fault_code")), Unit(read(chip, "fault_unit"))
-    return code, unit, read(chip, "fault_pc"), read(chip, "fault_address_lo")
+    code, unit = FaultCode(read(chip, "ring", "fault_code")), Unit(read(chip, "ring", "fault_unit"))
+    return code, unit, read(chip, "ring", "fault_pc"), read(chip, "ring", "fault_address_lo")
 
 
 def test_copy_in_a_loop(chip, rng):
@@ -74,7 +74,7 @@ def test_copy_in_a_loop(chip, rng):
     assert launch(chip, program, [DATA, DATA + 0x1000])
     np.testing.assert_array_equal(chip.memory[DATA + 0x1000 : DATA + 0x1000 + 1000], data)
     assert chip.memory[DONE] == 7
-    assert read(chip, "ring_read") == 2
+    assert read(chip, "ring", "read") == 2
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_sequencer_faults(chip, program, code, pc):
     assert launch(chip, program)
     assert fault(chip) == (code, Unit.SEQUENCER, pc, 0)
     assert chip.memory[DONE] == 0, "the ring stands still until the record is cleared"
-    write(chip, "fault_clear", 1)
+    write(chip, "ring", "fault_clear", 1)
     chip.run(1)
     assert chip.memory[DONE] == 7
 
@@ -106,15 +106,15 @@ def test_unit_fault_has_its_instruction_and_address(chip):
 def test_deadlock_names_who_waits(chip):
     program = [encode(Opcode.STORE, mem=0, bytes=1, wait0=9, wait0_count=2), encode(Opcode.HALT)]
     assert not launch(chip, program)
-    assert read(chip, "waiting") == 1 << Unit.STORE
-    assert read(chip, "store_pc") == 0
+    assert read(chip, "core", "waiting") == 1 << Unit.STORE
+    assert read(chip, "core", "store_pc") == 0
 
 
 def test_wait_packet_holds_the_ring(chip):
     wait = encode_packet(PacketType.WAIT, address=DATA, value=3)
     signal = encode_packet(PacketType.SIGNAL, address=DONE, value=5, interrupt=1)
     assert not start(chip, [wait, signal])
-    assert read(chip, "status") >> 6 & 1
+    assert read(chip, "ring", "status") >> 3 & 1
     chip.memory[DATA] = 3
     assert chip.run(1)
     assert chip.memory[DONE] == 5

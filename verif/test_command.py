@@ -12,7 +12,7 @@ from gemel_golden.core import Core
 from gemel_golden.faults import Fault
 from gemel_golden.isa import FaultCode, Unit
 from gemel_golden.packets import PACKETS, PacketType, encode_packet
-from gemel_golden.registers import REGISTERS
+from gemel_golden.registers import BLOCKS
 from gemel_rtl.command.processor import CommandProcessor
 from gemel_verif.runner import simulate
 
@@ -101,13 +101,13 @@ def golden(batches: list[Batch], memory: np.ndarray, endings: list[Any]) -> dict
     chip.memory[:] = memory
     chip.core = core = ScriptedCore(chip.memory, endings)
 
-    def write(name: str, value: int) -> None:
-        chip.write_register(REGISTERS[name].offset, value)
+    def write(name: str, value: int, block: str = "ring") -> None:
+        chip.write_register(BLOCKS[block].address(name), value)
 
-    def read(name: str) -> int:
-        return chip.read_register(REGISTERS[name].offset)
+    def read(name: str, block: str = "ring") -> int:
+        return chip.read_register(BLOCKS[block].address(name))
 
-    for name, value in (("ring_base_lo", RING), ("ring_size", RING_SIZE), ("control", 1), ("irq_enable", 3)):
+    for name, value in (("base_lo", RING), ("size", RING_SIZE), ("control", 1)):
         write(name, value)
     written, faults, interrupts = 0, [], 0
     for batch in batches:
@@ -117,20 +117,21 @@ def golden(batches: list[Batch], memory: np.ndarray, endings: list[Any]) -> dict
             written += 1
         # One packet at a time, so that each interrupt is seen.
         for index in range(written - len(batch.packets), written):
-            write("ring_write", index + 1)
+            write("write", index + 1)
             chip.run(0)
-            if read("ring_read") == index:
+            if read("read") == index:
                 address, value = batch.pokes[index]
                 chip.memory[address : address + 8] = np.frombuffer(value.to_bytes(8, "little"), np.uint8)
                 chip.run(0)
-            interrupts += read("irq_status") & 1
-            if read("irq_status") & 2:
+            causes = read("irq_status", "chip")
+            interrupts += causes & 1
+            if causes >> 16 & 1:
                 names = ("code", "unit", "pc", "address_lo", "address_hi")
                 record = {name: read(f"fault_{name}") for name in names}
                 record["address"] = record.pop("address_lo") | record.pop("address_hi") << 32
                 faults.append(record)
                 write("fault_clear", 1)
-            write("irq_status", 3)
+            write("irq_status", causes, "chip")
     return {"launches": core.launches, "faults": faults, "interrupts": interrupts, "memory": chip.memory}
 
 

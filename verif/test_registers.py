@@ -5,11 +5,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gemel_golden.registers import REGISTERS
-from gemel_rtl.command.registers import HELD, RegisterFile
+from gemel_golden.registers import BLOCKS
+from gemel_rtl.command import registers
+from gemel_rtl.command.registers import RegisterFile
 from gemel_verif.runner import simulate
 
-UNKNOWN = (0x03C, 0x09C, 0x100, 0xFFC)
+COUNTS = {"chip": 1, "ring": 2, "core": 3}
+REGISTERS = {
+    f"{block.name}_{index}_{register.name}": (block.address(register.name, index), register.access)
+    for block in BLOCKS.values()
+    for index in range(COUNTS[block.name])
+    for register in block.table
+}
+"""Address and access by the register file's member."""
+HELD = {f"chip_0_{high}": f"chip_0_{low}" for high, low in registers.HELD.items()}
+UNKNOWN = (0x03C, 0x09C, 0x10F8, 0x1200, 0x4030, 0x4C00, 0xFFFC)
+IRQ = REGISTERS["chip_0_irq_status"][0]
 
 
 def word(rng: np.random.Generator) -> int:
@@ -18,18 +29,18 @@ def word(rng: np.random.Generator) -> int:
 
 def random_accesses(rng: np.random.Generator, count: int) -> list[tuple[Any, ...]]:
     """Reads, writes with any strobes, and the chip's own changes."""
-    offsets = [register.offset for register in REGISTERS.values()]
-    ro = [name for name, register in REGISTERS.items() if register.access == "ro"]
+    addresses = [address for address, _ in REGISTERS.values()]
+    ro = [name for name, (_, access) in REGISTERS.items() if access == "ro"]
     accesses: list[tuple[Any, ...]] = []
     for _ in range(count):
-        offset = int(rng.choice(UNKNOWN if rng.random() < 0.1 else offsets))
+        address = int(rng.choice(UNKNOWN if rng.random() < 0.1 else addresses))
         match int(rng.integers(6)):
             case 0 | 1:
-                accesses.append(("read", offset))
+                accesses.append(("read", address))
             case 2 | 3:
-                accesses.append(("write", offset, word(rng), int(rng.choice([15, 15, int(rng.integers(16))]))))
+                accesses.append(("write", address, word(rng), int(rng.choice([15, 15, int(rng.integers(16))]))))
             case 4:
-                accesses.append(("set", "irq_status", word(rng)))
+                accesses.append(("set", "chip_0_irq_status", word(rng)))
             case _:
                 accesses.append(("change", ro[int(rng.integers(len(ro)))], word(rng)))
     return accesses
@@ -37,13 +48,13 @@ def random_accesses(rng: np.random.Generator, count: int) -> list[tuple[Any, ...
 
 def model(values: dict[str, int], accesses: list[tuple[Any, ...]]) -> tuple[list[Any], dict[str, int]]:
     """What each access gives and the registers at the end, by the table."""
-    names = {register.offset: name for name, register in REGISTERS.items()}
-    values = dict(values) | {name: 0 for name, r in REGISTERS.items() if r.access in ("rw", "w1c")}
+    names = {address: name for name, (address, _) in REGISTERS.items()}
+    values = dict(values) | {name: 0 for name, (_, access) in REGISTERS.items() if access in ("rw", "w1c")}
     held = dict.fromkeys(HELD, 0)
     results: list[Any] = []
     for kind, what, *more in accesses:
         name = what if kind in ("set", "change") else names.get(what, "")
-        access = REGISTERS[name].access if name else ""
+        access = REGISTERS[name][1] if name else ""
         result: Any = None
         if kind == "read":
             result = held.get(name, values.get(name, 0)) if access != "wo" else 0
@@ -64,16 +75,22 @@ def model(values: dict[str, int], accesses: list[tuple[Any, ...]]) -> tuple[list
         else:
             values[name] = more[0]
         results.append(result)
-    return results, {name: values[name] for name, r in REGISTERS.items() if r.access in ("rw", "w1c")}
+    return results, {name: values[name] for name, (_, access) in REGISTERS.items() if access in ("rw", "w1c")}
 
 
 @pytest.mark.parametrize("stall", [0.0, 0.5])
 def test_random_accesses(rng: np.random.Generator, stall: float) -> None:
-    values = {name: word(rng) for name, register in REGISTERS.items() if register.access == "ro"}
-    warm_up: list[tuple[Any, ...]] = [("read", REGISTERS[low].offset) for low in HELD.values()]
-    accesses = warm_up + random_accesses(rng, 600)
+    values = {name: word(rng) for name, (_, access) in REGISTERS.items() if access == "ro"}
+    warm_up: list[tuple[Any, ...]] = [("read", REGISTERS[low][0]) for low in HELD.values()]
+    accesses = warm_up + random_accesses(rng, 1500)
     if not stall:  # then a write happens in the cycle of the bits that the chip sets
-        accesses += [("clash", REGISTERS["irq_status"].offset, word(rng), 15, word(rng)) for _ in range(20)]
-    inputs = {"seed": int(rng.integers(1 << 30)), "stall": stall, "values": values, "accesses": accesses}
-    got = simulate(RegisterFile(), "gemel_registers", "tb_registers", inputs)
+        accesses += [("clash", IRQ, word(rng), 15, word(rng)) for _ in range(20)]
+    inputs = {
+        "seed": int(rng.integers(1 << 30)),
+        "stall": stall,
+        "counts": COUNTS,
+        "values": values,
+        "accesses": accesses,
+    }
+    got = simulate(RegisterFile(COUNTS), "gemel_registers", "tb_registers", inputs)
     assert (got["results"], got["shown"]) == model(values, accesses)

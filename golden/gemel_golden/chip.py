@@ -15,11 +15,10 @@ from gemel_golden.core import Core
 from gemel_golden.faults import Fault
 from gemel_golden.isa import SEMAPHORES, FaultCode, Unit
 from gemel_golden.packets import PACKET_BYTES, PacketType, decode_packet
-from gemel_golden.registers import ID_VALUE, REGISTERS, VERSION
+from gemel_golden.registers import BLOCKS, ID_VALUE, VERSION, find
 
 __all__ = ["GoldenChip"]
 
-_BY_OFFSET = {register.offset: register.name for register in REGISTERS.values()}
 MASK32 = (1 << 32) - 1
 
 
@@ -33,7 +32,7 @@ class GoldenChip:
         self.config = named_config(chip)
         self.memory: NDArray[np.uint8] = np.zeros(memory_bytes, np.uint8)
         self.core = Core(self.config, self.memory)
-        self._values = dict.fromkeys(REGISTERS, 0)
+        self._values = {name: dict.fromkeys(block.registers, 0) for name, block in BLOCKS.items()}
         self._running = False
         self._waiting_packet = False
 
@@ -51,63 +50,72 @@ class GoldenChip:
 
     def read_register(self, offset: int) -> int:
         """The 32-bit register at a byte offset; unknown offsets read 0, as on the bus."""
-        name = _BY_OFFSET.get(offset)
-        if name is None or REGISTERS[name].access == "wo":
+        found = find(offset)
+        if found is None or found[1] or found[2].access == "wo":
             return 0
-        match name:
-            case "id":
-                return ID_VALUE
-            case "version":
-                return VERSION
-            case "array":
-                return self.config.rows | self.config.cols << 8 | 1 << 16
-            case "l1_bytes":
-                return self.config.l1_bytes
-            case "status":
-                return self._status()
-            case "flags":
-                flags = self.core.flags
-                return flags.invalid | flags.overflow << 1 | (flags.saturated > 0) << 2
-            case "saturated":
-                return self.core.flags.saturated & MASK32
-            case "waiting":
-                return sum(1 << unit for unit in self.core.waiting()) if self._running else 0
-            case "load_pc" | "tensor_pc" | "store_pc" | "vector_pc":
-                queue = self.core.queues[Unit[name.removesuffix("_pc").upper()]]
-                return queue[0].pc if queue else self.core.pc
-            case "vector_bundle":
-                return self.core.vector.bundle
-            case "sequencer_pc":
-                return self.core.pc
-            case "semaphore_value":
-                return self.core.semaphores[self._values["semaphore_select"] % SEMAPHORES]
-        return self._values[name]
+        block, _, register = found
+        shown = {"chip": self._chip_register, "ring": self._ring_register, "core": self._core_register}
+        return shown[block.name](register.name)
 
-    def _status(self) -> int:
-        busy = self._values["ring_read"] != self._values["ring_write"]
-        units = [bool(self.core.queues[u]) for u in (Unit.LOAD, Unit.TENSOR, Unit.STORE)]
-        vector = bool(self.core.queues[Unit.VECTOR])
-        bits = [busy, self._running, self._values["fault_code"] != 0, *units, self._waiting_packet, vector]
-        return sum(bit << i for i, bit in enumerate(bits))
+    def _chip_register(self, name: str) -> int:
+        constants = {
+            "id": ID_VALUE,
+            "version": VERSION,
+            "array": self.config.rows | self.config.cols << 8,
+            "l1_bytes": self.config.l1_bytes,
+            "cores": 1,
+            "rings": 1,
+        }
+        return constants.get(name, self._values["chip"][name])
+
+    def _ring_register(self, name: str) -> int:
+        ring = self._values["ring"]
+        if name != "status":
+            return ring[name]
+        busy = ring["read"] != ring["write"]
+        return busy | self._running << 1 | (ring["fault_code"] != 0) << 2 | self._waiting_packet << 3
+
+    def _core_register(self, name: str) -> int:
+        core = self.core
+        match name:
+            case "busy":
+                return self._running << Unit.SEQUENCER | sum(1 << unit for unit, queue in core.queues.items() if queue)
+            case "flags":
+                return core.flags.invalid | core.flags.overflow << 1 | (core.flags.saturated > 0) << 2
+            case "saturated":
+                return core.flags.saturated & MASK32
+            case "waiting":
+                return sum(1 << unit for unit in core.waiting()) if self._running else 0
+            case "load_pc" | "tensor_pc" | "store_pc" | "vector_pc":
+                queue = core.queues[Unit[name.removesuffix("_pc").upper()]]
+                return queue[0].pc if queue else core.pc
+            case "vector_bundle":
+                return core.vector.bundle
+            case "sequencer_pc":
+                return core.pc
+            case "semaphore_value":
+                return core.semaphores[self._values["core"]["semaphore_select"] % SEMAPHORES]
+        return self._values["core"][name]
 
     def write_register(self, offset: int, value: int) -> None:
         """Write a 32-bit register; writes to read-only and unknown ones are ignored, as on the bus."""
-        name = _BY_OFFSET.get(offset)
-        if name is None:
+        found = find(offset)
+        if found is None or found[1]:
             return
-        access = REGISTERS[name].access
-        if access == "w1c":
-            self._values[name] &= ~value
-        elif access == "rw":
-            self._values[name] = value & MASK32
-        elif name == "fault_clear":
+        values, register = self._values[found[0].name], found[2]
+        if register.access == "w1c":
+            values[register.name] &= ~value
+        elif register.access == "rw":
+            values[register.name] = value & MASK32
+        elif register.name == "fault_clear":
             for part in ("fault_code", "fault_unit", "fault_pc", "fault_address_lo", "fault_address_hi"):
-                self._values[part] = 0
+                values[part] = 0
 
     def run(self, max_cycles: int) -> bool:
         """Process the ring as far as it goes; the interrupt line. ``max_cycles`` is ignored: there is no clock."""
-        while self._values["control"] & 1 and not self._values["fault_code"]:
-            if not self._running and self._values["ring_read"] == self._values["ring_write"]:
+        ring = self._values["ring"]
+        while ring["control"] & 1 and not ring["fault_code"]:
+            if not self._running and ring["read"] == ring["write"]:
                 break
             try:
                 done = self._packet()
@@ -117,14 +125,16 @@ class GoldenChip:
                 done = True
             if not done:
                 break
-            self._values["ring_read"] = (self._values["ring_read"] + 1) & MASK32
-        return bool(self._values["irq_status"] & self._values["irq_enable"])
+            ring["read"] = (ring["read"] + 1) & MASK32
+        chip = self._values["chip"]
+        return bool(chip["irq_status"] & chip["irq_enable"])
 
     def _packet(self) -> bool:
         """Do the packet at the ring's read index; ``False`` when it has to wait."""
-        index = self._values["ring_read"]
-        base = self._values["ring_base_lo"] | self._values["ring_base_hi"] << 32
-        address = base + PACKET_BYTES * (index % max(1, self._values["ring_size"]))
+        ring = self._values["ring"]
+        index = ring["read"]
+        base = ring["base_lo"] | ring["base_hi"] << 32
+        address = base + PACKET_BYTES * (index % max(1, ring["size"]))
         raw = self._word(address, PACKET_BYTES, index)
         try:
             kind, values = decode_packet(raw)
@@ -141,7 +151,7 @@ class GoldenChip:
                 self._write_word(values["address"], values["value"], index)
                 if values["timestamp"]:
                     self._write_word(values["address"] + 8, self.cycles, index)
-                self._values["irq_status"] |= values["interrupt"]
+                self._values["chip"]["irq_status"] |= values["interrupt"]
         return True
 
     def _launch(self, values: dict[str, int], index: int) -> bool:
@@ -165,9 +175,11 @@ class GoldenChip:
         self.memory[address : address + 8] = np.frombuffer(value.to_bytes(8, "little"), np.uint8)
 
     def _record(self, fault: Fault) -> None:
-        self._values["fault_code"] = int(fault.code)
-        self._values["fault_unit"] = int(fault.unit)
-        self._values["fault_pc"] = fault.pc
-        self._values["fault_address_lo"] = fault.address & MASK32
-        self._values["fault_address_hi"] = fault.address >> 32
-        self._values["irq_status"] |= 2
+        self._values["ring"] |= {
+            "fault_code": int(fault.code),
+            "fault_unit": int(fault.unit),
+            "fault_pc": fault.pc,
+            "fault_address_lo": fault.address & MASK32,
+            "fault_address_hi": fault.address >> 32,
+        }
+        self._values["chip"]["irq_status"] |= 1 << 16

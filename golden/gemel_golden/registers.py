@@ -1,22 +1,58 @@
-"""The register table: AXI4-Lite, 32 bits a register, for RTL, driver and documents alike."""
+"""The register table: AXI4-Lite, 32 bits a register, in blocks; for RTL, driver and documents alike.
+
+The chip has one block of its own, each ring and each core a page.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+__all__ = ["ADDRESS_BITS", "BLOCKS", "CHIP", "CORE", "ID_VALUE", "RING", "VERSION", "Block", "Register", "find"]
+
 ID_VALUE = 0x4C4D4547
 """The bytes "GEML"."""
-VERSION = 0x0000_0100
+VERSION = 0x0000_0200
+ADDRESS_BITS = 16
+"""Width of a register's byte address."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Register:
-    """One 32-bit register: byte offset, access ("ro", "rw", "w1c": write one to clear, "wo") and meaning."""
+    """One 32-bit register: byte offset in its block, access ("ro", "rw", "w1c": write one to clear, "wo"), meaning."""
 
     name: str
     offset: int
     access: str
     doc: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """Registers that the chip has once, or that each of several rings or cores has.
+
+    Block number i begins at byte `base` + i * `stride`; there are `limit` at most.
+    """
+
+    name: str
+    base: int
+    stride: int
+    limit: int
+    doc: str
+    table: tuple[Register, ...]
+
+    @property
+    def registers(self) -> dict[str, Register]:
+        """Registers by name."""
+        return {register.name: register for register in self.table}
+
+    def address(self, name: str, index: int = 0) -> int:
+        """Byte address of a register of block number `index`. Raises ValueError for what doesn't exist."""
+        if not 0 <= index < self.limit:
+            raise ValueError(f"{self.name} {index} lies outside 0..{self.limit - 1}")
+        for register in self.table:
+            if register.name == name:
+                return self.base + index * self.stride + register.offset
+        raise ValueError(f"a {self.name} has no register {name!r}; there are {', '.join(self.registers)}")
 
 
 def _pair(name: str, offset: int, access: str, doc: str) -> tuple[Register, Register]:
@@ -30,52 +66,100 @@ def _ro(name: str, offset: int, doc: str) -> Register:
     return Register(name=name, offset=offset, access="ro", doc=doc)
 
 
-_TABLE: tuple[Register, ...] = (
-    _ro("id", 0x000, "0x4C4D4547, the bytes GEML"),
-    _ro("version", 0x004, "version of registers and instructions"),
-    _ro("array", 0x008, "dot units: bits 0-7 rows, 8-15 columns, 16-23 cores"),
-    _ro("l1_bytes", 0x00C, "bytes of L1"),
-    Register(name="control", offset=0x010, access="rw", doc="bit 0: the command processor reads its ring"),
-    _ro(
-        "status",
-        0x014,
-        "bit 0 ring busy, 1 launch running, 2 faulted, 3 load, 4 tensor, 5 store busy, 6 ring held by a WAIT packet, "
-        "7 vector busy",
-    ),
-    Register(name="irq_status", offset=0x018, access="w1c", doc="bit 0 a SIGNAL asked for an interrupt, 1 a fault"),
-    Register(name="irq_enable", offset=0x01C, access="rw", doc="which bits of irq_status raise the interrupt line"),
-    *_pair("ring_base", 0x020, "rw", "memory address of the ring, a multiple of 64"),
-    Register(name="ring_size", offset=0x028, access="rw", doc="packets in the ring, a power of two"),
-    Register(name="ring_write", offset=0x02C, access="rw", doc="doorbell: packets written so far, modulo 2^32"),
-    _ro("ring_read", 0x030, "packets done so far, modulo 2^32"),
-    _ro("fault_code", 0x040, "why the launch was stopped (isa.FaultCode); 0: it was not"),
-    _ro("fault_unit", 0x044, "the unit (isa.Unit)"),
-    _ro("fault_pc", 0x048, "index of the instruction in its program; for unit COMMAND, of the packet in the ring"),
-    *_pair("fault_address", 0x04C, "ro", "the address at fault, or 0"),
-    Register(
-        name="fault_clear",
-        offset=0x054,
-        access="wo",
-        doc="any write clears the record; the ring goes on with the next packet",
-    ),
-    *_pair("cycles", 0x060, "ro", "free-running clock; reading the low half holds the high half"),
-    _ro("launch_cycles", 0x068, "the last launch: from the first fetched instruction to the drained core"),
-    _ro("flags", 0x06C, "the last launch, sticky: bit 0 invalid, 1 overflow, 2 saturated"),
-    _ro("tensor_busy", 0x070, "the last launch: cycles in which the dot units took a block"),
-    _ro("load_busy", 0x074, "the last launch: cycles with a beat accepted from memory by LOAD"),
-    _ro("store_busy", 0x078, "the last launch: cycles with a beat given to memory by STORE"),
-    _ro("saturated", 0x07C, "the last launch: outputs clamped at the drain"),
-    _ro("load_pc", 0x080, "index of the instruction that LOAD is at"),
-    _ro("tensor_pc", 0x084, "index of the instruction that the tensor core fetches for"),
-    _ro("store_pc", 0x088, "index of the instruction that STORE is at"),
-    _ro("sequencer_pc", 0x08C, "index of the instruction that the sequencer is at"),
-    _ro("waiting", 0x090, "bit u: unit u (isa.Unit) waits for its semaphores"),
-    Register(name="semaphore_select", offset=0x094, access="rw", doc="which semaphore `semaphore_value` shows"),
-    _ro("semaphore_value", 0x098, "count of the selected semaphore"),
-    _ro("vector_busy", 0x09C, "the last launch: cycles in which the vector core issued a bundle"),
-    _ro("vector_pc", 0x0A0, "index of the instruction that the vector core is at"),
-    _ro("vector_bundle", 0x0A4, "index of the bundle that the vector core is at"),
-)
+def _rw(name: str, offset: int, doc: str) -> Register:
+    return Register(name=name, offset=offset, access="rw", doc=doc)
 
-REGISTERS: dict[str, Register] = {r.name: r for r in _TABLE}
-"""Registers by name."""
+
+CHIP = Block(
+    name="chip",
+    base=0x0000,
+    stride=0x1000,
+    limit=1,
+    doc="What the chip has once.",
+    table=(
+        _ro("id", 0x000, "0x4C4D4547, the bytes GEML"),
+        _ro("version", 0x004, "version of registers and instructions"),
+        _ro("array", 0x008, "dot units: bits 0-7 rows, 8-15 columns"),
+        _ro("l1_bytes", 0x00C, "bytes of a core's L1"),
+        _ro("cores", 0x010, "number of cores"),
+        _ro("rings", 0x014, "number of rings"),
+        Register(
+            name="irq_status",
+            offset=0x018,
+            access="w1c",
+            doc="bit r: a SIGNAL of ring r asked for an interrupt; bit 16 + r: a fault stopped ring r",
+        ),
+        _rw("irq_enable", 0x01C, "which bits of irq_status raise the interrupt line"),
+        *_pair("cycles", 0x020, "ro", "free-running clock; reading the low half holds the high half"),
+    ),
+)
+"""The chip's own block."""
+
+RING = Block(
+    name="ring",
+    base=0x1000,
+    stride=0x100,
+    limit=16,
+    doc="A ring of packets and what came of them.",
+    table=(
+        _rw("control", 0x00, "bit 0: the command processor reads the ring"),
+        _ro("status", 0x04, "bit 0 busy, 1 launch running, 2 faulted, 3 held by a WAIT packet"),
+        *_pair("base", 0x08, "rw", "memory address of the ring, a multiple of 64"),
+        _rw("size", 0x10, "packets in the ring, a power of two"),
+        _rw("write", 0x14, "doorbell: packets written so far, modulo 2^32"),
+        _ro("read", 0x18, "packets done so far, modulo 2^32"),
+        _ro("fault_code", 0x20, "why the launch was stopped (isa.FaultCode); 0: it was not"),
+        _ro("fault_unit", 0x24, "the unit (isa.Unit)"),
+        _ro("fault_pc", 0x2C, "index of the instruction in its program; for unit COMMAND, of the packet in the ring"),
+        *_pair("fault_address", 0x30, "ro", "the address at fault, or 0"),
+        Register(
+            name="fault_clear",
+            offset=0x38,
+            access="wo",
+            doc="any write clears the record; the ring goes on with the next packet",
+        ),
+    ),
+)
+"""A ring's page."""
+
+CORE = Block(
+    name="core",
+    base=0x4000,
+    stride=0x400,
+    limit=32,
+    doc="A core, what it does now and what its last launch did.",
+    table=(
+        _ro("busy", 0x000, "bit u: unit u (isa.Unit) has work"),
+        _ro("waiting", 0x004, "bit u: unit u (isa.Unit) waits for its semaphores"),
+        _ro("sequencer_pc", 0x008, "index of the instruction that the sequencer is at"),
+        _ro("load_pc", 0x00C, "index of the instruction that LOAD is at"),
+        _ro("tensor_pc", 0x010, "index of the instruction that the tensor core fetches for"),
+        _ro("store_pc", 0x014, "index of the instruction that STORE is at"),
+        _ro("vector_pc", 0x018, "index of the instruction that the vector core is at"),
+        _ro("vector_bundle", 0x01C, "index of the bundle that the vector core is at"),
+        _rw("semaphore_select", 0x020, "which semaphore `semaphore_value` shows"),
+        _ro("semaphore_value", 0x024, "count of the selected semaphore"),
+        _ro("launch_cycles", 0x040, "the last launch: from the first fetched instruction to the drained core"),
+        _ro("flags", 0x044, "the last launch, sticky: bit 0 invalid, 1 overflow, 2 saturated"),
+        _ro("saturated", 0x048, "the last launch: outputs clamped at the drain"),
+        _ro("tensor_busy", 0x04C, "the last launch: cycles in which the dot units took a block"),
+        _ro("load_busy", 0x050, "the last launch: cycles with a beat accepted from memory by LOAD"),
+        _ro("store_busy", 0x054, "the last launch: cycles with a beat given to memory by STORE"),
+        _ro("vector_busy", 0x058, "the last launch: cycles in which the vector core issued a bundle"),
+    ),
+)
+"""A core's page."""
+
+BLOCKS: dict[str, Block] = {block.name: block for block in (CHIP, RING, CORE)}
+"""Blocks by name."""
+
+
+def find(address: int) -> tuple[Block, int, Register] | None:
+    """The register at a byte address, with its block and the block's number; None where there is none."""
+    for block in BLOCKS.values():
+        index, offset = divmod(address - block.base, block.stride)
+        if 0 <= index < block.limit:
+            for register in block.table:
+                if register.offset == offset:
+                    return block, index, register
+    return None

@@ -7,10 +7,9 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from gemel_golden.config import WORD, ChipConfig
-from gemel_golden.isa import Unit
-from gemel_golden.registers import ID_VALUE, VERSION
+from gemel_golden.registers import ADDRESS_BITS, BLOCKS, CORE, ID_VALUE, VERSION
 from gemel_rtl.command.processor import CommandProcessor
-from gemel_rtl.command.registers import ADDRESS_BITS, RegisterFile
+from gemel_rtl.command.registers import RegisterFile
 from gemel_rtl.core import Core
 from gemel_rtl.interfaces import AXI_DATA_BITS, PC_BITS
 from gemel_rtl.noc.arbiter import ReadArbiter, WriteArbiter
@@ -81,7 +80,7 @@ class Chip(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         m.submodules.command = command = CommandProcessor(self.config, id_bits=ID_BITS)
-        m.submodules.registers = registers = RegisterFile()
+        m.submodules.registers = registers = RegisterFile(dict.fromkeys(BLOCKS, 1))
         m.submodules.core = core = Core(self.config, id_bits=ID_BITS)
         m.submodules.reads = reads = ReadArbiter(self.config, len(READ_IDS), id_bits=ID_BITS)
         m.submodules.writes = writes = WriteArbiter(self.config, len(WRITE_IDS), id_bits=ID_BITS)
@@ -119,38 +118,34 @@ class Chip(wiring.Component):
         """Each register's value or use."""
         clock = Signal(64)
         m.d.sync += clock.eq(clock + 1)
+        chip, ring, page = registers.chip[0], registers.ring[0], registers.core[0]
         m.d.comb += [
-            command.enable.eq(registers.control[0]),
-            command.ring_base.eq(Cat(registers.ring_base_lo, registers.ring_base_hi)),
-            command.ring_size.eq(registers.ring_size),
-            command.ring_write.eq(registers.ring_write),
-            command.fault_clear.eq(registers.fault_clear),
+            command.enable.eq(ring.control[0]),
+            command.ring_base.eq(Cat(ring.base_lo, ring.base_hi)),
+            command.ring_size.eq(ring.size),
+            command.ring_write.eq(ring.write),
+            command.fault_clear.eq(ring.fault_clear),
             command.clock.eq(clock),
-            core.semaphore_select.eq(registers.semaphore_select),
-            registers.irq_status_set.eq(Cat(command.interrupt, command.faulted)),
+            core.semaphore_select.eq(page.semaphore_select),
+            chip.irq_status_set.eq(command.interrupt | command.faulted << 16),
         ]
-        m.d.sync += self.irq.eq((registers.irq_status & registers.irq_enable).any())
-        busy = [core.busy[unit] for unit in (Unit.LOAD, Unit.TENSOR, Unit.STORE)]
-        vector_busy = core.busy[Unit.VECTOR]
-        values: dict[str, Any] = {
-            "id": ID_VALUE,
-            "version": VERSION,
-            "array": self.config.rows | self.config.cols << 8 | 1 << 16,
-            "l1_bytes": self.config.l1_bytes,
-            "status": Cat(command.busy, command.running, command.fault.code != 0, *busy, command.waiting, vector_busy),
-            "ring_read": command.ring_read,
-            "fault_code": command.fault.code,
-            "fault_unit": command.fault.unit,
-            "fault_pc": command.fault.pc,
-            "fault_address_lo": command.fault.address[:32],
-            "fault_address_hi": command.fault.address[32:],
-            "cycles_lo": clock[:32],
-            "cycles_hi": clock[32:],
-        }
-        for name, member in registers.signature.members.items():
-            if name not in values and member.flow == In and member.is_port and not name.endswith("_set"):
-                values[name] = getattr(core, name)
-        m.d.comb += [getattr(registers, name).eq(value) for name, value in values.items()]
+        m.d.sync += self.irq.eq((chip.irq_status & chip.irq_enable).any())
+        m.d.comb += [
+            chip.id.eq(ID_VALUE),
+            chip.version.eq(VERSION),
+            chip.array.eq(self.config.rows | self.config.cols << 8),
+            chip.l1_bytes.eq(self.config.l1_bytes),
+            chip.cores.eq(1),
+            chip.rings.eq(1),
+            Cat(chip.cycles_lo, chip.cycles_hi).eq(clock),
+            ring.status.eq(Cat(command.busy, command.running, command.fault.code != 0, command.waiting)),
+            ring.read.eq(command.ring_read),
+            ring.fault_code.eq(command.fault.code),
+            ring.fault_unit.eq(command.fault.unit),
+            ring.fault_pc.eq(command.fault.pc),
+            Cat(ring.fault_address_lo, ring.fault_address_hi).eq(command.fault.address),
+        ]
+        m.d.comb += [getattr(page, r.name).eq(getattr(core, r.name)) for r in CORE.table if r.access == "ro"]
 
     def _port(self, name: str) -> Signal:
         return getattr(self, name)

@@ -1,18 +1,18 @@
 """The AXI4-Lite register file, generated from the register table."""
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from amaranth.hdl import Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from gemel_golden.registers import REGISTERS
+from gemel_golden.registers import ADDRESS_BITS, BLOCKS, Block, Register
 
-__all__ = ["ADDRESS_BITS", "AxiLite", "RegisterFile"]
+__all__ = ["HELD", "AxiLite", "RegisterFile"]
 
-ADDRESS_BITS = 12
 HELD = {"cycles_hi": "cycles_lo"}
-"""Registers whose value is held by reading another one."""
+"""Registers whose value is held by reading another one of their block."""
 
 AxiLite = wiring.Signature(
     {
@@ -26,30 +26,46 @@ AxiLite = wiring.Signature(
 """Manager side of AXI4-Lite with 32 bits of data."""
 
 
+def page(block: Block) -> wiring.Signature:
+    """The register file's side of a block, by the registers' names: "ro", its value is an input; "rw", an output;
+    "w1c", an output, and `<name>_set`, an input, sets bits (a bit set and cleared at once is set); "wo", an output
+    pulse per write.
+    """
+    members: dict[str, wiring.Member] = {}
+    for register in block.table:
+        match register.access:
+            case "ro":
+                members[register.name] = In(32)
+            case "rw":
+                members[register.name] = Out(32)
+            case "w1c":
+                members[register.name] = Out(32)
+                members[f"{register.name}_set"] = In(32)
+            case "wo":
+                members[register.name] = Out(1)
+            case other:
+                raise ValueError(f"register {register.name}: no access {other!r}")
+    return wiring.Signature(members)
+
+
 class RegisterFile(wiring.Component):
     """One access at a time in each direction; every access is answered OKAY. Unknown registers read 0, ignore writes.
 
-    Members: `bus`; for a register of the table, by its name: "ro": its value is an input; "rw": an output; "w1c": an
-    output, and `<name>_set`, an input, sets bits (a bit set and cleared at once is set); "wo": an output pulse per
-    write.
+    Parameters: counts: how often the chip has each block, by its name.
+    Members: `bus`; `<block>`: an array of `page`s.
     """
 
-    def __init__(self) -> None:
-        members: dict[str, wiring.Member] = {"bus": In(AxiLite)}
-        for register in REGISTERS.values():
-            match register.access:
-                case "ro":
-                    members[register.name] = In(32)
-                case "rw":
-                    members[register.name] = Out(32)
-                case "w1c":
-                    members[register.name] = Out(32)
-                    members[f"{register.name}_set"] = In(32)
-                case "wo":
-                    members[register.name] = Out(1)
-                case other:
-                    raise ValueError(f"register {register.name}: no access {other!r}")
-        super().__init__(members)
+    def __init__(self, counts: Mapping[str, int]):
+        self.counts = dict(counts)
+        pages = {name: Out(page(block)).array(self.counts[name]) for name, block in BLOCKS.items()}
+        super().__init__({"bus": In(AxiLite)} | pages)
+
+    def _all(self) -> Iterator[tuple[Any, Block, int, Register]]:
+        """Every register with the page that it belongs to, its block and the block's number."""
+        for name, block in BLOCKS.items():
+            for index, members in enumerate(getattr(self, name)):
+                for register in block.table:
+                    yield members, block, index, register
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
@@ -78,31 +94,34 @@ class RegisterFile(wiring.Component):
         with m.If(read):
             m.d.sync += [bus.r.valid.eq(1), bus.r.payload.data.eq(0)]
 
-        held = {name: Signal(32, name=f"{name}_held", reset_less=True) for name in HELD}
-        for register in REGISTERS.values():
-            value = getattr(self, register.name)
-            written = Signal(name=f"write_{register.name}")
+        held: dict[tuple[str, int, str], Signal] = {}
+        for members, block, index, register in self._all():
+            value = getattr(members, register.name)
+            name = f"{block.name}_{index}_{register.name}"
+            if register.name in HELD:
+                held[block.name, index, register.name] = Signal(32, name=f"held_{name}", reset_less=True)
+            written = Signal(name=f"write_{name}")
             if register.access != "ro":
-                m.d.comb += written.eq(write & (bus.aw.payload[2:] == register.offset >> 2))
+                place = block.address(register.name, index) >> 2
+                m.d.comb += written.eq(write & (bus.aw.payload[2:] == place))
             match register.access:
                 case "rw":
                     with m.If(written):
                         m.d.sync += value.eq((value & ~mask) | (bus.w.payload.data & mask))
                 case "w1c":
-                    cleared = Signal(32, name=f"cleared_{register.name}")
+                    cleared = Signal(32, name=f"cleared_{name}")
                     m.d.comb += cleared.eq(written.replicate(32) & bus.w.payload.data & mask)
-                    m.d.sync += value.eq((value & ~cleared) | getattr(self, f"{register.name}_set"))
+                    m.d.sync += value.eq((value & ~cleared) | getattr(members, f"{register.name}_set"))
                 case "wo":
                     m.d.comb += value.eq(written)
-        with m.If(read):
-            with m.Switch(bus.ar.payload[2:]):
-                for register in REGISTERS.values():
-                    if register.access == "wo":
-                        continue
-                    with m.Case(register.offset >> 2):
-                        shown = held.get(register.name, getattr(self, register.name))
-                        m.d.sync += bus.r.payload.data.eq(shown)
-                        for name, reader in HELD.items():
-                            if reader == register.name:
-                                m.d.sync += held[name].eq(getattr(self, name))
+        with m.If(read), m.Switch(bus.ar.payload[2:]):
+            for members, block, index, register in self._all():
+                if register.access == "wo":
+                    continue
+                with m.Case(block.address(register.name, index) >> 2):
+                    value = getattr(members, register.name)
+                    m.d.sync += bus.r.payload.data.eq(held.get((block.name, index, register.name), value))
+                    for high, low in HELD.items():
+                        if low == register.name:
+                            m.d.sync += held[block.name, index, high].eq(getattr(members, high))
         return m

@@ -15,15 +15,21 @@ from gemel.driver import faults
 from gemel.driver.buffer import Buffer
 from gemel.driver.memory import Allocator
 from gemel.driver.program import Program
-from gemel.driver.ring import INTERRUPT_FAULT, LAUNCHES, RESERVED, Ring
+from gemel.driver.registers import Page
+from gemel.driver.ring import LAUNCHES, RESERVED, Ring
 from gemel.sim import backend as backends
 from gemel_golden.config import ChipConfig, config
 from gemel_golden.isa import INSTRUCTION_BYTES, Unit
+from gemel_golden.registers import BLOCKS, CHIP, CORE
 
 TIMEOUT = 100_000_000
 """Cycles that a launch may take unless its caller says otherwise."""
 RING_ADDRESS = 4096
 """The first page stays unused: address 0 belongs to no buffer."""
+FAULTS = 0xFFFF_0000
+"""Bits of irq_status that a fault sets."""
+INTERRUPTS = 0xFFFF_FFFF
+"""Bits of irq_status that interrupt."""
 COUNTERS = ("tensor_busy", "load_busy", "store_busy", "vector_busy", "saturated")
 FLAGS = ("invalid", "overflow", "saturated")
 
@@ -94,6 +100,8 @@ class Device:
         self._start()
 
     def _start(self) -> None:
+        self._chip, self._core = Page(self.backend, CHIP), Page(self.backend, CORE)
+        self._chip.write("irq_enable", INTERRUPTS)
         self._ring = Ring(self.backend, RING_ADDRESS)
         self._under_way: deque[Launch] = deque()
         self._fault: faults.DeviceFault | None = None
@@ -158,7 +166,7 @@ class Device:
         while not launch.done:
             if not self.backend.run(max(0, end - self.backend.cycles)):
                 program = self._under_way[0].program if self._under_way else None
-                stall = faults.describe_stall(self._ring, program)
+                stall = faults.describe_stall(self._ring.page, self._core, program)
                 raise faults.DeviceTimeout(
                     f"launch {launch.number} hasn't ended after {timeout_cycles:,} cycles: {stall}"
                 )
@@ -166,9 +174,12 @@ class Device:
 
     def _interrupt(self) -> None:
         now = self.backend.cycles
-        if self._ring.acknowledge() & INTERRUPT_FAULT:
-            self._fault = faults.read_fault(self._ring, self._under_way[0].program if self._under_way else None)
-            self._ring.write("fault_clear", 1)
+        causes = self._chip.read("irq_status")
+        self._chip.write("irq_status", causes)
+        if causes & FAULTS:
+            program = self._under_way[0].program if self._under_way else None
+            self._fault = faults.read_fault(self._ring.page, self._core, program)
+            self._ring.page.write("fault_clear", 1)
         while self._under_way and self._under_way[0].number <= self._ring.done:
             launch = self._under_way.popleft()
             if self._fault is not None:
@@ -182,23 +193,25 @@ class Device:
         total, seconds = now - cycles, time.monotonic() - seconds
         if launch.number != self._ring.submitted:
             return Result(cycles=0, total_cycles=total, counters={}, flags=frozenset(), seconds=seconds)
-        counters = {name: self._ring.read(name) for name in COUNTERS}
-        bits = self._ring.read("flags")
+        counters = {name: self._core.read(name) for name in COUNTERS}
+        bits = self._core.read("flags")
         flags = frozenset(name for bit, name in enumerate(FLAGS) if bits >> bit & 1)
-        cycles = self._ring.read("launch_cycles")
+        cycles = self._core.read("launch_cycles")
         return Result(cycles=cycles, total_cycles=total, counters=counters, flags=flags, seconds=seconds)
 
     def events(self) -> list[Event]:
         """Instructions that ended since the last call, in the order of their ends; empty on golden."""
         return [Event(Unit(unit), pc, start, stop) for unit, pc, start, stop in self.backend.events()]
 
-    def read_register(self, name: str) -> int:
-        """A 32-bit register of the chip by its name in `gemel_golden.registers`."""
-        return self._ring.read(name)
+    def read_register(self, block: str, name: str, index: int = 0) -> int:
+        """A 32-bit register of the chip, of ring `index` or of core `index`, by `gemel_golden.registers`."""
+        if block not in BLOCKS:
+            raise ValueError(f"no registers of a {block!r}; there are {', '.join(BLOCKS)}")
+        return Page(self.backend, BLOCKS[block], index).read(name)
 
     def semaphore(self, index: int) -> int:
         """The count of a semaphore now."""
-        return faults.semaphore(self._ring, index)
+        return faults.semaphore(self._core, index)
 
     def reset(self) -> None:
         """Reset the chip after a launch that will never end: launches under way are lost, memory stays."""

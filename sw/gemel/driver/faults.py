@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from gemel.driver.assembly import disassemble_one
 from gemel.driver.program import Program
-from gemel.driver.ring import Ring
+from gemel.driver.registers import Page
 from gemel_golden.isa import SEMAPHORES, FaultCode, Unit, lookup
-from gemel_golden.registers import REGISTERS
+from gemel_golden.registers import CORE
 
 CAUSES = {
     FaultCode.NONE: "no fault is recorded",
@@ -66,31 +66,27 @@ class DeviceTimeout(DeviceError):
     """A launch hasn't ended in time; the message says where each unit is. It goes on when waited for again."""
 
 
-def read_fault(ring: Ring, program: Program | None) -> DeviceFault:
-    """The chip's fault record; `program` is the one it concerns."""
-    address = ring.read("fault_address_lo") | ring.read("fault_address_hi") << 32
+def read_fault(ring: Page, core: Page, program: Program | None) -> DeviceFault:
+    """The ring's fault record; `program` is the one it concerns, `core` the core that ran it."""
     code, unit = FaultCode(ring.read("fault_code")), Unit(ring.read("fault_unit"))
-    bundle = ring.read("vector_bundle") if unit == Unit.VECTOR else None
-    return DeviceFault(code, unit, ring.read("fault_pc"), address, program, bundle)
+    bundle = core.read("vector_bundle") if unit == Unit.VECTOR else None
+    return DeviceFault(code, unit, ring.read("fault_pc"), ring.read_pair("fault_address"), program, bundle)
 
 
-def describe_stall(ring: Ring, program: Program | None) -> str:
-    """Where every unit that isn't idle stands, and for which semaphores it waits."""
-    status, waiting = ring.read("status"), ring.read("waiting")
+def describe_stall(ring: Page, core: Page, program: Program | None) -> str:
+    """Where every unit of `core` that isn't idle stands, and for which semaphores it waits."""
+    status, busy, waiting = ring.read("status"), core.read("busy"), core.read("waiting")
     if not status >> 1 & 1:
-        return "no program is running" + ("; the ring waits on a WAIT packet" if status >> 6 & 1 else "")
+        return "no program is running" + ("; the ring waits on a WAIT packet" if status >> 3 & 1 else "")
     parts: list[str] = []
     for unit in Unit:
         name = f"{unit.name.lower()}_pc"
-        if name not in REGISTERS:
-            continue
-        busy = unit == Unit.SEQUENCER or status >> (2 + unit) & 1
-        if waiting >> unit & 1 or busy:
-            parts.append(_describe_unit(ring, unit, ring.read(name), bool(waiting >> unit & 1), program))
+        if name in CORE.registers and (unit == Unit.SEQUENCER or (busy | waiting) >> unit & 1):
+            parts.append(_describe_unit(core, unit, core.read(name), bool(waiting >> unit & 1), program))
     return "; ".join(parts)
 
 
-def _describe_unit(ring: Ring, unit: Unit, pc: int, waits: bool, program: Program | None) -> str:
+def _describe_unit(core: Page, unit: Unit, pc: int, waits: bool, program: Program | None) -> str:
     raw = program[pc] if program is not None and pc < len(program) else None
     text = f"{unit.name} {'waits' if waits else 'is'} at instruction {pc}"
     row = lookup(raw) if raw is not None else None
@@ -101,13 +97,13 @@ def _describe_unit(ring: Ring, unit: Unit, pc: int, waits: bool, program: Progra
     if not waits or "wait0" not in values:
         return text
     needs = [(values[f"wait{i}"], values[f"wait{i}_count"]) for i in (0, 1) if values[f"wait{i}_count"]]
-    held = [f"semaphore {sem} to reach {count} (it holds {semaphore(ring, sem)})" for sem, count in needs]
+    held = [f"semaphore {sem} to reach {count} (it holds {semaphore(core, sem)})" for sem, count in needs]
     return f"{text} for {' and '.join(held)}"
 
 
-def semaphore(ring: Ring, index: int) -> int:
-    """The count of a semaphore, 0..31."""
+def semaphore(core: Page, index: int) -> int:
+    """The count of a core's semaphore, 0..31."""
     if not 0 <= index < SEMAPHORES:
         raise ValueError(f"semaphore {index} lies outside 0..{SEMAPHORES - 1}")
-    ring.write("semaphore_select", index)
-    return ring.read("semaphore_value")
+    core.write("semaphore_select", index)
+    return core.read("semaphore_value")

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from gemel.driver.registers import Page
 from gemel.sim.backend import Backend
 from gemel_golden.packets import MAX_ARGUMENTS, PACKET_BYTES, PacketType, encode_packet
-from gemel_golden.registers import REGISTERS
+from gemel_golden.registers import RING
 
 PACKETS = 64
 PACKETS_PER_LAUNCH = 2
@@ -17,7 +18,6 @@ LAUNCHES = PACKETS // PACKETS_PER_LAUNCH
 ARGUMENT_BYTES = 256
 RESERVED = PACKETS * PACKET_BYTES + LAUNCHES * ARGUMENT_BYTES + 64
 """Bytes of device memory that a ring takes: packets, argument blocks, the timeline."""
-INTERRUPT_SIGNAL, INTERRUPT_FAULT = 1, 2
 
 
 class Ring:
@@ -34,15 +34,12 @@ class Ring:
         self._written = 0
         self.submitted = 0
         """Launches given to the chip so far."""
+        self.page = Page(backend, RING)
         backend.memory[base : base + RESERVED] = 0
-        for name, value in (
-            ("ring_base_lo", base & 0xFFFF_FFFF),
-            ("ring_base_hi", base >> 32),
-            ("ring_size", PACKETS),
-            ("irq_enable", INTERRUPT_SIGNAL | INTERRUPT_FAULT),
-            ("control", 1),
-        ):
-            self.write(name, value)
+        self.page.write("base_lo", base & 0xFFFF_FFFF)
+        self.page.write("base_hi", base >> 32)
+        self.page.write("size", PACKETS)
+        self.page.write("control", 1)
 
     @property
     def done(self) -> int:
@@ -68,24 +65,10 @@ class Ring:
         self._put(
             encode_packet(PacketType.SIGNAL, interrupt=1, timestamp=1, address=self._timeline, value=self.submitted)
         )
-        self.write("ring_write", self._written & 0xFFFF_FFFF)
+        self.page.write("write", self._written & 0xFFFF_FFFF)
         return self.submitted
 
     def _put(self, packet: bytes) -> None:
         place = self._base + self._written % PACKETS * PACKET_BYTES
         self._backend.memory[place : place + PACKET_BYTES] = np.frombuffer(packet, np.uint8)
         self._written += 1
-
-    def read(self, name: str) -> int:
-        """A register by name."""
-        return self._backend.read_register(REGISTERS[name].offset)
-
-    def write(self, name: str, value: int) -> None:
-        """Write a register by name."""
-        self._backend.write_register(REGISTERS[name].offset, value)
-
-    def acknowledge(self) -> int:
-        """Read the interrupt's causes and clear them."""
-        causes = self.read("irq_status")
-        self.write("irq_status", causes)
-        return causes
