@@ -106,6 +106,16 @@ class FaultCode(IntEnum):
     LOOP_NESTING = 7
     FETCH = 8
     ILLEGAL_PACKET = 9
+    CANCELLED = 10
+    PROTECTION = 11
+    WATCHDOG = 12
+    ECC_L1 = 13
+    ECC_MEMORY = 14
+    ECC_FETCH = 15
+
+
+FAULT_BITS = 5
+"""Width of a fault code."""
 
 
 @dataclass(frozen=True, kw_only=True)

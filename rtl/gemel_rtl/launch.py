@@ -3,6 +3,7 @@
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from gemel_golden.isa import FAULT_BITS
 from gemel_rtl.interfaces import PC_BITS
 
 __all__ = ["Argument", "FaultRecord", "Launch"]
@@ -10,7 +11,7 @@ __all__ = ["Argument", "FaultRecord", "Launch"]
 Argument = data.StructLayout({"beat": 2, "enable": 8, "words": data.ArrayLayout(64, 8)})
 """64 bytes of arguments: word w of beat b goes to address register 8 b + w + 1, if its bit of `enable` is set."""
 
-FaultRecord = data.StructLayout({"code": 4, "unit": 3, "pc": 32, "address": 64})
+FaultRecord = data.StructLayout({"code": FAULT_BITS, "unit": 3, "pc": 32, "address": 64})
 """Why a launch was stopped; code 0: it was not."""
 
 Launch = wiring.Signature(

@@ -27,7 +27,7 @@ class _Turn:
         self.chosen = Signal(range(n), name=f"{name}_chosen")
         with m.Switch(self.last):
             for last in range(n):
-                with m.Case(last):
+                with m.Case(last) if last < n - 1 else m.Default():
                     for p in range(last, last - n, -1):  # a later assignment overrides: the nearest after `last` wins
                         with m.If(requests[p % n]):
                             m.d.comb += self.chosen.eq(p % n)

@@ -94,7 +94,8 @@ class Semaphores(wiring.Component):
         grants = [Signal(name=f"{name}_grant{i}") for i in range(count)]
         with m.Switch(last):
             for previous in range(count):
-                with m.Case(previous):
+                # Numbers that no port has can only come of an upset, and must not stop the rotation.
+                with m.Case(previous) if previous < count - 1 else m.Default():
                     earlier: list[Signal] = []
                     for i in ((previous + 1 + k) % count for k in range(count)):
                         m.d.comb += grants[i].eq(requests[i] & ~any_of(earlier))

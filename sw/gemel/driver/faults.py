@@ -19,8 +19,22 @@ CAUSES = {
     FaultCode.LOOP_NESTING: "LOOP and END don't nest, or nest too deeply",
     FaultCode.FETCH: "the memory bus answered an instruction fetch with an error",
     FaultCode.ILLEGAL_PACKET: "the command ring holds an illegal packet",
+    FaultCode.PROTECTION: "no window of the ring allows the access",
+    FaultCode.WATCHDOG: "the launch ran for more cycles than its watchdog allows",
+    FaultCode.ECC_L1: "data read from L1 had more wrong bits than its check bits can correct",
+    FaultCode.ECC_MEMORY: "data read from memory had more wrong bits than its check bits can correct",
+    FaultCode.ECC_FETCH: "a stored instruction had more wrong bits than its check bits can correct",
+    FaultCode.CANCELLED: "the launch was cancelled",
 }
-WITH_ADDRESS = {FaultCode.L1_ADDRESS, FaultCode.MEMORY_READ, FaultCode.MEMORY_WRITE, FaultCode.FETCH}
+WITH_ADDRESS = {
+    FaultCode.L1_ADDRESS,
+    FaultCode.MEMORY_READ,
+    FaultCode.MEMORY_WRITE,
+    FaultCode.FETCH,
+    FaultCode.PROTECTION,
+    FaultCode.ECC_L1,
+    FaultCode.ECC_MEMORY,
+}
 
 
 class DeviceError(RuntimeError):

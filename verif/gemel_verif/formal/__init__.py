@@ -1,0 +1,1 @@
+"""Properties that a solver proves, and what calls it."""

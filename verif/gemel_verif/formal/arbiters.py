@@ -1,0 +1,170 @@
+"""The AXI arbiters: bursts of every manager reach the bus once, in order and in time, and answers find their manager."""
+
+from typing import Any
+
+from amaranth.hdl import Assert, Assume, Cat, Const, Elaboratable, Module, Mux, Signal, Value
+
+from gemel_golden.config import config
+from gemel_rtl.noc.arbiter import ReadArbiter, WriteArbiter
+from gemel_verif.formal.streams import bounded, held
+
+__all__ = ["ReadProperties", "WriteProperties"]
+
+COUNT = 3
+"""Bits of a manager's burst numbers."""
+PATIENCE = 2
+"""Cycles in a row that a side lets the other wait, where progress is claimed."""
+
+
+class _Numbers:
+    """Counters of transfers, one for each manager."""
+
+    def __init__(self, m: Module, name: str, n: int, transfers: list[Any]):
+        self.count = [Signal(COUNT, name=f"{name}{p}") for p in range(n)]
+        for count, transfer in zip(self.count, transfers, strict=True):
+            m.d.sync += count.eq(count + transfer)
+
+    def of(self, m: Module, index: Any, name: str) -> Signal:
+        """The count of manager `index`."""
+        chosen = Signal(COUNT, name=name)
+        with m.Switch(index):
+            for p, count in enumerate(self.count):
+                with m.Case(p):
+                    m.d.comb += chosen.eq(count)
+        return chosen
+
+
+def _moves(channel: Any) -> Value:
+    return channel.valid & channel.ready
+
+
+def _addresses(m: Module, ports: list[Any], bus: Any, limit: int, lengths: list[Any]) -> None:
+    """Managers send their burst numbers as addresses; the bus shows each manager's in order, and each in time."""
+    n = len(ports)
+    sent = _Numbers(m, "sent", n, [_moves(port) for port in ports])
+    seen = _Numbers(m, "seen", n, [_moves(bus) & (bus.payload.id == p) for p in range(n)])
+    for p, port in enumerate(ports):
+        m.d.comb += [port.payload.addr.eq(Cat(sent.count[p], Value.cast(p + 1))), port.payload.len.eq(lengths[p])]
+        held(m, port, f"address{p}", Assume)
+        bounded(m, port.valid & ~port.ready, limit, f"address{p}", Assert)
+    held(m, bus, "bus_address", Assert)
+    number = seen.of(m, bus.payload.id, "number")
+    m.d.comb += Assert(
+        ~bus.valid
+        | ((bus.payload.addr[:COUNT] == number) & (bus.payload.addr[COUNT:] == bus.payload.id + 1))
+        & (bus.payload.id < n)
+    )
+
+
+def _answers(m: Module, bus: Any, ports: list[Any], field: str, bits: int) -> None:
+    """The bus answers each manager with numbers; every manager gets its own in order, as soon as it and the bus can."""
+    n = len(ports)
+    given = _Numbers(m, "given", n, [_moves(bus) & (bus.payload.id == p) for p in range(n)])
+    taken = _Numbers(m, "taken", n, [_moves(port) for port in ports])
+    held(m, bus, "bus_answer", Assume)
+    m.d.comb += [
+        Assume(bus.payload.id < n),
+        bus.payload[field].eq(given.of(m, bus.payload.id, "answer")[:bits]),
+    ]
+    for p, port in enumerate(ports):
+        m.d.comb += Assert(~port.valid | (port.payload[field] == taken.count[p][:bits]))
+        m.d.comb += Assert(~port.valid | (given.count[p] != taken.count[p]))
+        held(m, port, f"answer{p}", Assert)
+        bounded(m, ~port.ready, PATIENCE, f"taker{p}", Assume)
+    bounded(m, bus.valid & ~bus.ready, PATIENCE + 1, "bus_answer", Assert)
+
+
+class ReadProperties(Elaboratable):
+    """`ReadArbiter`: with a bus that is ready every third cycle at least, no address waits longer than for all others."""
+
+    def __init__(self, n: int):
+        self.arbiter = ReadArbiter(config("nano"), n)
+        self.answered = Signal(2)
+        self.inputs = [self.arbiter.o.ar.ready, self.arbiter.o.r.valid, self.answered]
+        for port in self.arbiter.i:
+            self.inputs += [port.ar.valid, port.r.ready]
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.arbiter = arbiter = self.arbiter
+        ports = list(arbiter.i)
+        bounded(m, ~arbiter.o.ar.ready, PATIENCE, "bus", Assume)
+        _addresses(m, [port.ar for port in ports], arbiter.o.ar, (PATIENCE + 1) * len(ports), [0] * len(ports))
+        m.d.comb += arbiter.o.r.payload.id.eq(self.answered)
+        _answers(m, arbiter.o.r, [port.r for port in ports], "data", COUNT)
+        return m
+
+
+class WriteProperties(Elaboratable):
+    """`WriteArbiter`: bursts of one or two beats; the beats on the bus are those of the addresses, in their order.
+
+    `lengths` says for each manager which of its bursts have two beats; `watched` is the burst on the bus, of all that
+    the solver tries, whose address and beats are compared. No beat shows before its address does.
+    """
+
+    def __init__(self, n: int, depth: int = 2):
+        self.arbiter = WriteArbiter(config("nano").override(outstanding=depth), n)
+        self.lengths = [Signal(1 << COUNT, name=f"lengths{p}") for p in range(n)]
+        self.watched = Signal(COUNT)
+        bus = self.arbiter.o
+        self.answered = Signal(2)
+        self.inputs = [*self.lengths, self.watched, bus.aw.ready, bus.w.ready, bus.b.valid, self.answered]
+        for port in self.arbiter.i:
+            self.inputs += [port.aw.valid, port.w.valid, port.b.ready]
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.arbiter = arbiter = self.arbiter
+        ports, bus = list(arbiter.i), arbiter.o
+        begun = Signal()
+        m.d.sync += begun.eq(1)
+        for p, constant in enumerate([*self.lengths, self.watched]):
+            before = Signal.like(constant, name=f"constant{p}")
+            m.d.sync += before.eq(constant)
+            m.d.comb += Assume((constant == before) | ~begun)
+
+        sent = _Numbers(m, "addresses", len(ports), [_moves(port.aw) for port in ports])
+        lengths = [lengths.bit_select(count, 1) for lengths, count in zip(self.lengths, sent.count, strict=True)]
+        _addresses(m, [port.aw for port in ports], bus.aw, 24, lengths)
+        for p, port in enumerate(ports):
+            self._beats(m, p, port, sent.count[p])
+        m.d.comb += bus.b.payload.id.eq(self.answered)
+        _answers(m, bus.b, [port.b for port in ports], "resp", 2)
+
+        held(m, bus.w, "bus_beat", Assert)
+        bounded(m, ~bus.aw.ready, 1, "bus_address_taker", Assume)
+        bounded(m, ~bus.w.ready, 1, "bus_beat_taker", Assume)
+        addresses, bursts, beat = Signal(COUNT), Signal(COUNT), Signal()
+        shows, shown = Signal(), Signal()
+        watched = Signal.like(Value.cast(bus.aw.payload))
+        expected = Signal.like(bus.aw.payload)
+        m.d.comb += [
+            shows.eq(bus.aw.valid & (addresses == self.watched)),
+            Value.cast(expected).eq(Mux(shows, Value.cast(bus.aw.payload), watched)),
+        ]
+        m.d.sync += addresses.eq(addresses + _moves(bus.aw))
+        with m.If(shows):
+            m.d.sync += [shown.eq(1), watched.eq(bus.aw.payload)]
+        with m.If(_moves(bus.w)):
+            m.d.sync += [beat.eq(Mux(bus.w.payload.last, 0, 1)), bursts.eq(bursts + bus.w.payload.last)]
+        with m.If(bus.w.valid & (bursts == self.watched)):
+            m.d.comb += [
+                Assert(shows | shown),
+                Assert(bus.w.payload.data[: COUNT + 2] == expected.addr[: COUNT + 2]),
+                Assert(bus.w.payload.data[COUNT + 2] == beat),
+                Assert(bus.w.payload.last == (beat == expected.len)),
+            ]
+        return m
+
+    def _beats(self, m: Module, p: int, port: Any, addresses: Signal) -> None:
+        """The manager's beats: numbered as its addresses; once an address was taken they aren't long in coming."""
+        burst, beat, length = Signal(COUNT, name=f"burst{p}"), Signal(name=f"beat{p}"), Signal(name=f"length{p}")
+        m.d.comb += [
+            length.eq(self.lengths[p].bit_select(burst, 1)),
+            port.w.payload.data.eq(Cat(burst, Const(p + 1, 2), beat)),
+            port.w.payload.last.eq(beat == length),
+        ]
+        with m.If(_moves(port.w)):
+            m.d.sync += [beat.eq(~port.w.payload.last & ~beat), burst.eq(burst + port.w.payload.last)]
+        held(m, port.w, f"beat{p}", Assume)
+        bounded(m, (burst != addresses) & ~port.w.valid, 1, f"beat{p}", Assume)
