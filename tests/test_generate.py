@@ -41,11 +41,11 @@ def test_ports_have_the_names_of_the_standard(texts: dict[str, str]) -> None:
     named = set(ports[1].replace("\n", " ").replace(",", " ").split())
     expected = {"clk", "rst", "irq", "trace_load_start", "trace_tensor_stop", "trace_store_pc"}
     for channel, names in {
-        "m_axi_aw": "id addr len size burst valid ready",
-        "m_axi_w": "data strb last valid ready",
-        "m_axi_b": "id resp valid ready",
-        "m_axi_ar": "id addr len size burst valid ready",
-        "m_axi_r": "id data resp last valid ready",
+        "m_axi0_aw": "id addr len size burst valid ready",
+        "m_axi0_w": "data strb last valid ready",
+        "m_axi0_b": "id resp valid ready",
+        "m_axi0_ar": "id addr len size burst valid ready",
+        "m_axi0_r": "id data resp last valid ready",
         "s_axil_aw": "addr valid ready",
         "s_axil_w": "data strb valid ready",
         "s_axil_b": "resp valid ready",
@@ -60,7 +60,7 @@ def test_ports_have_the_names_of_the_standard(texts: dict[str, str]) -> None:
 def test_ids_fit() -> None:
     chip = Chip(NANO)
     chip._MustUse__silence = True  # only its ports are looked at
-    assert len(READ_IDS) <= 1 << chip.signature.members["m_axi_arid"].shape
+    assert len(READ_IDS) <= 1 << chip.signature.members["m_axi0_arid"].shape
 
 
 def test_command_generates(tmp_path: Path, texts: dict[str, str]) -> None:

@@ -9,7 +9,7 @@ from gemel.sim.verilog import Verilog, describe
 from gemel_golden.config import config
 
 LARGE = "  // " + "x" * 40_000 + "\n"
-TEXT = f"""module top(clk, trace_load_start);
+TEXT = f"""module top(clk, trace_load_start, m_axi0_arvalid, m_axi1_arvalid);
   input clk;
   small a (
     .clk(clk));
@@ -37,14 +37,14 @@ module inner(clk);
 
 
 def test_large_modules_used_twice_are_named_with_their_inputs() -> None:
-    assert describe(TEXT, "top") == {"units": ["load"], "repeated": {"large": ["integer", "data"]}}
+    assert describe(TEXT, "top") == {"units": ["load"], "ports": 2, "repeated": {"large": ["integer", "data"]}}
 
 
 @pytest.fixture
 def broken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     source = tmp_path / "broken.v"
     source.write_text("module broken(clk);\n  input clk;\n  assign nothing = somewhere +;\nendmodule\n")
-    verilog = Verilog(files=(source,), digest=source.name, top="broken", units=(), repeated={})
+    verilog = Verilog(files=(source,), digest=source.name, top="broken", units=(), ports=1, repeated={})
     monkeypatch.setattr(build, "elaborate", lambda config: verilog)
     monkeypatch.setenv("GEMEL_CACHE", str(tmp_path / "cache"))
     return tmp_path

@@ -197,13 +197,13 @@ def test_handshakes_read_back_from_waves(tmp_path: Path) -> None:
         p.halt()
         device.run(p, [DATA])
         device.backend.run(2000)
-    seen = waves.read(path, ["m_axi_ar*", "m_axi_r[vrl]*"])
+    seen = waves.read(path, ["m_axi0_ar*", "m_axi0_r[vrl]*"])
     assert (seen.first, seen.last) == (10, 2000)
     column = seen.values
     cycles = range(seen.last - seen.first)
-    taken = [i for i in cycles if column["m_axi_arvalid"][i] & column["m_axi_arready"][i]]
-    bursts = [(column["m_axi_araddr"][i], column["m_axi_arlen"][i] + 1) for i in taken]
+    taken = [i for i in cycles if column["m_axi0_arvalid"][i] & column["m_axi0_arready"][i]]
+    bursts = [(column["m_axi0_araddr"][i], column["m_axi0_arlen"][i] + 1) for i in taken]
     assert [burst for burst in bursts if burst[0] >= DATA] == [(DATA + 256 * i, 4) for i in range(3)]
-    beats = [i for i in cycles if column["m_axi_rvalid"][i] & column["m_axi_rready"][i]]
+    beats = [i for i in cycles if column["m_axi0_rvalid"][i] & column["m_axi0_rready"][i]]
     assert len(beats) == sum(length for _, length in bursts)
     assert beats[0] == taken[0] + latency

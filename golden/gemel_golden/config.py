@@ -45,6 +45,8 @@ class ChipConfig:
     """Function units of the vector core: each computes one exp2, reciprocal, ... per cycle."""
     mem_address_bits: int = 40
     """Width of a memory address."""
+    channels: int = 1
+    """Memory channels, each with an AXI4 port."""
 
     def __post_init__(self) -> None:
         def refuse(what: str) -> None:
@@ -59,6 +61,7 @@ class ChipConfig:
             "outstanding",
             "l1_bytes",
             "function_units",
+            "channels",
         ):
             value = getattr(self, name)
             if value < 1 or value & (value - 1):
@@ -78,6 +81,8 @@ class ChipConfig:
             refuse(f"l1_banks must lie between 2 and 64, not {self.l1_banks}")
         if not 2 <= self.function_units <= 16:
             refuse(f"function_units must lie between 2 and 16, not {self.function_units}")
+        if self.channels > 32:
+            refuse(f"channels must be at most 32, not {self.channels}")
         if not 32 <= self.mem_address_bits <= 56:
             refuse(f"mem_address_bits must lie between 32 and 56, not {self.mem_address_bits}")
 

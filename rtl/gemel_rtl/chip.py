@@ -26,8 +26,8 @@ BEAT_SIZE = WORD.bit_length() - 1
 INCR = 1
 
 
-def _axi(config: ChipConfig) -> dict[str, wiring.Member]:
-    """The AXI4 manager port by its standard names."""
+def _axi(config: ChipConfig, port: int) -> dict[str, wiring.Member]:
+    """An AXI4 manager port by its standard names."""
     address = config.mem_address_bits
     widths = {
         "aw": {"id": ID_BITS, "addr": address, "len": 8, "size": 3, "burst": 2, "valid": 1, "ready": 1},
@@ -36,7 +36,7 @@ def _axi(config: ChipConfig) -> dict[str, wiring.Member]:
         "ar": {"id": ID_BITS, "addr": address, "len": 8, "size": 3, "burst": 2, "valid": 1, "ready": 1},
         "r": {"id": ID_BITS, "data": AXI_DATA_BITS, "resp": 2, "last": 1, "valid": 1, "ready": 1},
     }
-    return _flat("m_axi", widths, inward=("b", "r"))
+    return _flat(f"m_axi{port}", widths, inward=("b", "r"))
 
 
 def _axi_lite() -> dict[str, wiring.Member]:
@@ -63,7 +63,7 @@ class Chip(wiring.Component):
     """One core behind a command ring: `gemel_golden.chip.GoldenChip`.
 
     Parameters: config.
-    Members: `m_axi_*`: AXI4, 64-byte beats, INCR bursts within 4 KB, IDs by `READ_IDS` and `WRITE_IDS`; `s_axil_*`:
+    Members: `m_axi<i>_*`: AXI4, 64-byte beats, INCR bursts within 4 KB, IDs by `READ_IDS` and `WRITE_IDS`; `s_axil_*`:
     the registers; `irq`; `trace_<unit>_start`, `_pc`, `_stop`, `_stop_pc`: timelines (see `gemel_rtl.core.Trace`).
     """
 
@@ -71,7 +71,7 @@ class Chip(wiring.Component):
         self.config = config
         traces = {"start": 1, "pc": PC_BITS, "stop": 1, "stop_pc": PC_BITS}
         super().__init__(
-            _axi(config)
+            _axi(config, 0)
             | _axi_lite()
             | {"irq": Out(1)}
             | {f"trace_{u.name.lower()}_{name}": Out(width) for u in UNITS for name, width in traces.items()}
@@ -92,13 +92,7 @@ class Chip(wiring.Component):
         for i, name in enumerate(WRITE_IDS):
             wiring.connect(m, writers[name], writes.i[i])
 
-        self._channel(m, "m_axi_ar", reads.o.ar, out=True)
-        self._channel(m, "m_axi_r", reads.o.r, out=False)
-        self._channel(m, "m_axi_aw", writes.o.aw, out=True)
-        self._channel(m, "m_axi_w", writes.o.w, out=True)
-        self._channel(m, "m_axi_b", writes.o.b, out=False)
-        for channel in ("ar", "aw"):
-            m.d.comb += [self._port(f"m_axi_{channel}size").eq(BEAT_SIZE), self._port(f"m_axi_{channel}burst").eq(INCR)]
+        self._memory_port(m, 0, reads.o, writes.o)
         lite = registers.bus
         m.d.comb += [lite.aw.payload.eq(self._port("s_axil_awaddr")), lite.ar.payload.eq(self._port("s_axil_araddr"))]
         m.d.comb += self._port("s_axil_bresp").eq(lite.b.payload)
@@ -146,6 +140,19 @@ class Chip(wiring.Component):
             Cat(ring.fault_address_lo, ring.fault_address_hi).eq(command.fault.address),
         ]
         m.d.comb += [getattr(page, r.name).eq(getattr(core, r.name)) for r in CORE.table if r.access == "ro"]
+
+    def _memory_port(self, m: Module, port: int, read: Any, write: Any) -> None:
+        for channel, stream, out in (
+            ("ar", read.ar, True),
+            ("r", read.r, False),
+            ("aw", write.aw, True),
+            ("w", write.w, True),
+            ("b", write.b, False),
+        ):
+            self._channel(m, f"m_axi{port}_{channel}", stream, out)
+        for channel in ("ar", "aw"):
+            m.d.comb += self._port(f"m_axi{port}_{channel}size").eq(BEAT_SIZE)
+            m.d.comb += self._port(f"m_axi{port}_{channel}burst").eq(INCR)
 
     def _port(self, name: str) -> Signal:
         return getattr(self, name)

@@ -94,8 +94,8 @@ class Flags:
     verilator: tuple[str, ...]
     make: tuple[str, ...]
     versions: tuple[str, ...]
-    units: str
-    """The units that the harness traces, as a C++ list."""
+    header: str
+    """What the harness must know of the chip, in C++: the units that it traces, the memory ports' numbers."""
 
 
 def _flags(verilog: Verilog, profile: Profile, waves: bool, compiler: str) -> Flags:
@@ -109,8 +109,14 @@ def _flags(verilog: Verilog, profile: Profile, waves: bool, compiler: str) -> Fl
             *("VM_PARALLEL_BUILDS=1", "CFG_CXXFLAGS_PCH_I=-include"),
         ),
         versions=(importlib.metadata.version("verilator"), version.split("\n")[0]),
-        units=" ".join(f"X({unit}, {Unit[unit.upper()].value})" for unit in verilog.units),
+        header=_header(verilog),
     )
+
+
+def _header(verilog: Verilog) -> str:
+    units = " ".join(f"X({unit}, {Unit[unit.upper()].value})" for unit in verilog.units)
+    ports = " ".join(f"X({port})" for port in range(verilog.ports))
+    return f"#define GEMEL_UNITS(X) {units}\n#define GEMEL_PORTS(X) {ports}\n"
 
 
 def _key(verilog: Verilog, flags: Flags) -> str:
@@ -140,7 +146,7 @@ def _build(verilog: Verilog, flags: Flags, directory: Path, progress: BuildProgr
     work.mkdir()
     control = work / "control.vlt"
     control.write_text(_control(verilog))
-    (work / "units.h").write_text(f"#define GEMEL_UNITS(X) {flags.units}\n")
+    (work / "chip.h").write_text(flags.header)
     progress.step("verilating")
     command = [str(root / "bin" / "verilator_bin"), *flags.verilator, "--top-module", verilog.top, "--Mdir", str(work)]
     command += ["-CFLAGS", f"-I{HARNESS}", "-o", LIBRARY, str(control)]

@@ -23,17 +23,20 @@ MODULE = re.compile(r"^module (\S+?)\s*\((.*?)^endmodule", re.DOTALL | re.MULTIL
 INPUT = re.compile(r"^  input (?:\[[^]]*\] )?\\?(\w+) ?;", re.MULTILINE)
 INSTANCE = re.compile(r"^\s+(\w+) \S+\s+\($", re.MULTILINE)
 TRACE_PORT = re.compile(r"\btrace_(\w+)_start\b")
+AXI_PORT = re.compile(r"\bm_axi(\d+)_arvalid\b")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verilog:
-    """Elaborated Verilog: its files, the top module and the units that the top traces."""
+    """Elaborated Verilog: its files, the top module, the units that the top traces and its memory ports."""
 
     files: tuple[Path, ...]
     digest: str
     """SHA-256 of names and contents."""
     top: str
     units: tuple[str, ...]
+    ports: int
+    """AXI4 ports m_axi0_*, m_axi1_*, ..."""
     repeated: dict[str, list[str]]
     """Large modules used more than once, which the simulator keeps as functions, with their input ports."""
 
@@ -47,6 +50,7 @@ def elaborate(config: ChipConfig) -> Verilog:
         digest=facts["digest"],
         top=facts["top"],
         units=tuple(facts["units"]),
+        ports=facts["ports"],
         repeated=facts["repeated"],
     )
 
@@ -80,7 +84,7 @@ def _generate(config: ChipConfig, directory: Path) -> None:
 
 
 def describe(text: str, top: str) -> dict[str, Any]:
-    """Of the Verilog below `top`: the units that it traces, and large modules used more than once with their inputs.
+    """Of the Verilog below `top`: units that it traces, memory ports, large modules used often with their inputs.
 
     Of modules that contain each other only the outermost are named; large is `WORTH` characters in all copies but one.
     """
@@ -101,7 +105,8 @@ def describe(text: str, top: str) -> dict[str, Any]:
         for child, count in children[name].items():
             total[child] += count * total[name]
     units = {unit for unit in TRACE_PORT.findall(modules[top]) if unit.upper() in Unit.__members__}
-    return {"units": sorted(units, key=lambda unit: Unit[unit.upper()]), "repeated": repeated}
+    ports = len(set(AXI_PORT.findall(modules[top])))
+    return {"units": sorted(units, key=lambda unit: Unit[unit.upper()]), "ports": ports, "repeated": repeated}
 
 
 def _from_the_top(children: dict[str, Counter[str]], top: str) -> list[str]:

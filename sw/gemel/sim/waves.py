@@ -43,7 +43,7 @@ def names(path: str | Path) -> list[str]:
 def read(path: str | Path, signals: Sequence[str], first: int | None = None, last: int | None = None) -> Waves:
     """The signals that match any of the patterns `signals` in cycles `first` .. `last` - 1 (default: all of the file).
 
-    A pattern such as ``m_axi_ar*`` or ``*.load_unit.*valid`` is matched against the whole name below the chip's module.
+    A pattern such as ``m_axi0_ar*`` or ``*.load_unit.*valid`` is matched against a whole name below the chip's module.
     Raises FileNotFoundError, and ValueError when nothing matches or the file holds none of the cycles.
     """
     if not Path(path).is_file():

@@ -1,4 +1,4 @@
-// The memory behind the chip's AXI4 port: fixed latency, fixed bandwidth, and stalls and reordering when asked.
+// The memory behind one of the chip's AXI4 ports (see ports.h): fixed latency, fixed bandwidth, and stalls and reordering when asked.
 //
 // One address a cycle is accepted on each of AR and AW. A burst's first beat can come `latency` cycles after its address
 // was accepted; all reads share `bandwidth_bytes` per `bandwidth_cycles`, in the order of their addresses unless
@@ -30,40 +30,40 @@ class AxiMemory {
     const gemel_traffic& traffic() const { return traffic_; }
 
     // Before the clock edge of `cycle`: what the memory drives in it.
-    template <class Top>
-    void drive(Top& top, uint64_t cycle) {
-        top.m_axi_arready = !stalled(AR);
-        top.m_axi_awready = !stalled(AW);
+    template <class Port>
+    void drive(const Port& port, uint64_t cycle) {
+        port.arready() = !stalled(AR);
+        port.awready() = !stalled(AW);
         write_credit_.earn();
-        top.m_axi_wready = filling_ < writes_.size() && write_credit_.enough() && !stalled(W);
+        port.wready() = filling_ < writes_.size() && write_credit_.enough() && !stalled(W);
         read_credit_.earn();
-        if (!r_valid_ && read_credit_.enough() && !stalled(R)) offer_read(top, cycle);
-        if (!b_valid_ && !stalled(B)) offer_response(top, cycle);
-        top.m_axi_rvalid = r_valid_;
-        top.m_axi_bvalid = b_valid_;
+        if (!r_valid_ && read_credit_.enough() && !stalled(R)) offer_read(port, cycle);
+        if (!b_valid_ && !stalled(B)) offer_response(port, cycle);
+        port.rvalid() = r_valid_;
+        port.bvalid() = b_valid_;
     }
 
     // Once the chip's outputs have settled: the transfers of `cycle`.
-    template <class Top>
-    void sample(Top& top, uint64_t cycle, Rules& rules) {
-        const Address ar{top.m_axi_araddr, top.m_axi_arlen, top.m_axi_arid};
-        held_ar_.check(rules, "AR", cycle, top.m_axi_arvalid, top.m_axi_arready, ar);
-        if (top.m_axi_arvalid && top.m_axi_arready) {
-            rules.burst("AR", cycle, ar.address, ar.length + 1, top.m_axi_arsize, top.m_axi_arburst);
+    template <class Port>
+    void sample(const Port& port, uint64_t cycle, Rules& rules) {
+        const Address ar{port.araddr(), port.arlen(), port.arid()};
+        held_ar_.check(rules, "AR", cycle, port.arvalid(), port.arready(), ar);
+        if (port.arvalid() && port.arready()) {
+            rules.burst("AR", cycle, ar.address, ar.length + 1, port.arsize(), port.arburst());
             accept_read(ar, cycle);
         }
-        const Address aw{top.m_axi_awaddr, top.m_axi_awlen, top.m_axi_awid};
-        held_aw_.check(rules, "AW", cycle, top.m_axi_awvalid, top.m_axi_awready, aw);
-        sample_write_data(top, cycle, rules);
-        if (top.m_axi_awvalid && top.m_axi_awready) {
-            rules.burst("AW", cycle, aw.address, aw.length + 1, top.m_axi_awsize, top.m_axi_awburst);
+        const Address aw{port.awaddr(), port.awlen(), port.awid()};
+        held_aw_.check(rules, "AW", cycle, port.awvalid(), port.awready(), aw);
+        sample_write_data(port, cycle, rules);
+        if (port.awvalid() && port.awready()) {
+            rules.burst("AW", cycle, aw.address, aw.length + 1, port.awsize(), port.awburst());
             writes_.push_back(Burst{aw, 0, 0, {}, {}});
         }
-        if (r_valid_ && top.m_axi_rready) {
+        if (r_valid_ && port.rready()) {
             r_valid_ = false;
             traffic_.read_bytes += kBeat;
         }
-        if (b_valid_ && top.m_axi_bready) b_valid_ = false;
+        if (b_valid_ && port.bready()) b_valid_ = false;
     }
 
   private:
@@ -136,32 +136,32 @@ class AxiMemory {
         return -1;
     }
 
-    template <class Top>
-    void offer_read(Top& top, uint64_t cycle) {
+    template <class Port>
+    void offer_read(const Port& port, uint64_t cycle) {
         const int chosen = choose(reads_, reads_.size(), cycle);
         if (chosen < 0) return;
         read_credit_.spend();
         Burst& burst = reads_[chosen];
-        memcpy(&top.m_axi_rdata[0], &burst.data[burst.beat * kBeat], kBeat);
-        top.m_axi_rid = burst.at.id;
-        top.m_axi_rresp = inside(burst.place(burst.beat)) ? kOkay : kDecodeError;
-        top.m_axi_rlast = burst.beat == burst.at.length;
+        memcpy(&port.rdata()[0], &burst.data[burst.beat * kBeat], kBeat);
+        port.rid() = burst.at.id;
+        port.rresp() = inside(burst.place(burst.beat)) ? kOkay : kDecodeError;
+        port.rlast() = burst.beat == burst.at.length;
         r_valid_ = true;
         if (burst.beat++ == burst.at.length) reads_.erase(reads_.begin() + chosen);
     }
 
-    template <class Top>
-    void sample_write_data(Top& top, uint64_t cycle, Rules& rules) {
-        if (!top.m_axi_wvalid) {
-            held_w_.check(rules, "W", cycle, false, top.m_axi_wready, Data{});
+    template <class Port>
+    void sample_write_data(const Port& port, uint64_t cycle, Rules& rules) {
+        if (!port.wvalid()) {
+            held_w_.check(rules, "W", cycle, false, port.wready(), Data{});
             return;
         }
         Data beat;
-        memcpy(beat.bytes, &top.m_axi_wdata[0], kBeat);
-        beat.strobe = top.m_axi_wstrb;
-        beat.last = top.m_axi_wlast;
-        held_w_.check(rules, "W", cycle, true, top.m_axi_wready, beat);
-        if (!top.m_axi_wready) return;
+        memcpy(beat.bytes, &port.wdata()[0], kBeat);
+        beat.strobe = port.wstrb();
+        beat.last = port.wlast();
+        held_w_.check(rules, "W", cycle, true, port.wready(), beat);
+        if (!port.wready()) return;
         write_credit_.spend();
         traffic_.written_bytes += kBeat;
         Burst& burst = writes_[filling_];
@@ -179,8 +179,8 @@ class AxiMemory {
         ++filling_;
     }
 
-    template <class Top>
-    void offer_response(Top& top, uint64_t cycle) {
+    template <class Port>
+    void offer_response(const Port& port, uint64_t cycle) {
         const int chosen = choose(writes_, filling_, cycle);
         if (chosen < 0) return;
         const Burst& burst = writes_[chosen];
@@ -189,8 +189,8 @@ class AxiMemory {
         if (!outside)
             for (unsigned beat = 0; beat <= burst.at.length; ++beat)
                 write(bytes_ + burst.place(beat), &burst.data[beat * kBeat], burst.strobes[beat]);
-        top.m_axi_bid = burst.at.id;
-        top.m_axi_bresp = outside ? kDecodeError : kOkay;
+        port.bid() = burst.at.id;
+        port.bresp() = outside ? kDecodeError : kOkay;
         b_valid_ = true;
         writes_.erase(writes_.begin() + chosen);
         --filling_;

@@ -6,9 +6,10 @@
 
 #include "Vchip.h"
 #include "axi_memory.h"
+#include "chip.h"
 #include "gemel.h"
+#include "ports.h"
 #include "rules.h"
-#include "units.h"
 #include "verilated.h"
 #if VM_TRACE
 #include "verilated_vcd_c.h"
@@ -20,6 +21,11 @@ constexpr unsigned kResetCycles = 4;
 constexpr unsigned kRegisterCycles = 10000;  // an AXI4-Lite access that takes longer is a fault of the chip
 constexpr size_t kEvents = size_t{1} << 20;  // the trace keeps the newest so many
 constexpr uint64_t kPeriod = 10;             // VCD time units in a cycle
+
+#define GEMEL_PORT(number) GEMEL_AXI_PORT(Port##number, m_axi##number##_)
+GEMEL_PORTS(GEMEL_PORT)
+#define GEMEL_COUNT(number) +1
+constexpr unsigned kPorts = GEMEL_PORTS(GEMEL_COUNT);
 
 std::string creation_error;
 
@@ -56,11 +62,10 @@ class Trace {
 
 struct gemel_chip {
     explicit gemel_chip(const gemel_options& options, uint8_t* bytes)
-        : options_(options), bytes_(bytes), memory_(bytes, options.memory_bytes) {
+        : options_(options), bytes_(bytes) {
         context_.threads(1);
         context_.traceEverOn(VM_TRACE);
         top_ = std::make_unique<Vchip>(&context_);
-        memory_.configure(options);
         reset();
     }
 
@@ -76,12 +81,12 @@ struct gemel_chip {
         const uint64_t size = options_.memory_bytes;
         options_ = options;
         options_.memory_bytes = size;
-        memory_.configure(options_);
+        configure_memories();
     }
 
     void reset() {
-        memory_ = AxiMemory(bytes_, options_.memory_bytes);
-        memory_.configure(options_);
+        memories_.assign(kPorts, AxiMemory(bytes_, options_.memory_bytes));
+        configure_memories();
         rules_ = Rules();
         top_->s_axil_awvalid = top_->s_axil_wvalid = top_->s_axil_bready = 0;
         top_->s_axil_arvalid = top_->s_axil_rready = 0;
@@ -166,11 +171,26 @@ struct gemel_chip {
 
     uint8_t* bytes() { return bytes_; }
     uint64_t cycles() const { return cycle_; }
-    gemel_traffic traffic() const { return memory_.traffic(); }
+    gemel_traffic traffic() const {
+        gemel_traffic total{};
+        for (const AxiMemory& memory : memories_) {
+            total.read_bytes += memory.traffic().read_bytes;
+            total.written_bytes += memory.traffic().written_bytes;
+        }
+        return total;
+    }
     Trace& trace() { return trace_; }
     const char* error() const { return rules_.sentence().c_str(); }
 
   private:
+    void configure_memories() {  // each port's stalls and orders are its own
+        gemel_options options = options_;
+        for (unsigned port = 0; port < kPorts; ++port) {
+            options.seed = options_.seed + port * uint64_t{0x9E3779B9};
+            memories_[port].configure(options);
+        }
+    }
+
     void step() {
         settle();
         clock();
@@ -178,12 +198,14 @@ struct gemel_chip {
 
     // The first half of a cycle: inputs are set, outputs settle, transfers are known.
     void settle() {
-        memory_.drive(*top_, cycle_);
+#define GEMEL_DRIVE(number) memories_[number].drive(Port##number<Vchip>{*top_}, cycle_);
+        GEMEL_PORTS(GEMEL_DRIVE)
         top_->clk = 0;
         top_->eval();
         dump(cycle_ * kPeriod + kPeriod / 2);
         if (top_->rst) return;
-        memory_.sample(*top_, cycle_, rules_);
+#define GEMEL_SAMPLE_PORT(number) memories_[number].sample(Port##number<Vchip>{*top_}, cycle_, rules_);
+        GEMEL_PORTS(GEMEL_SAMPLE_PORT)
 #define GEMEL_SAMPLE(name, number) \
     trace_.sample(number, top_->trace_##name##_start, top_->trace_##name##_stop, top_->trace_##name##_pc, cycle_);
         GEMEL_UNITS(GEMEL_SAMPLE)
@@ -211,7 +233,7 @@ struct gemel_chip {
     std::unique_ptr<Vchip> top_;
     gemel_options options_;
     uint8_t* bytes_;
-    AxiMemory memory_;
+    std::vector<AxiMemory> memories_;  // one behind each port
     Rules rules_;
     Trace trace_;
     uint64_t cycle_ = 0;
