@@ -140,7 +140,7 @@ def test_one_clock_too_early(programs: dict[str, Path], memory: str, rule: str) 
     before, command, since, clocks = distances(dram(memory).clocks)[rule]
     assert judge(programs, memory, [*before, (since + clocks, command)]) == ""
     said = judge(programs, memory, [*before, (since + clocks - 1, command)])
-    assert f": {rule} broken by" in said or (memory, rule) in IMPLIED and " broken by" in said
+    assert f": {rule} broken by" in said or ((memory, rule) in IMPLIED and " broken by" in said)
     assert said.endswith(f"{clocks - 1} clocks of {clocks}") or (memory, rule) in IMPLIED
 
 

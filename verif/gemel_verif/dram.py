@@ -172,7 +172,8 @@ class DramChannel:
         if any(abs(begins - other) < t.burst for other in self.bus):
             self._wrong("data bus", name, b)
         self.bus.append(begins)
-        place = Place(*map(np.uint64, (self.channel, b % self.dram.groups, b // self.dram.groups, bank.row, c.column)))
+        where = (self.channel, b % self.dram.groups, b // self.dram.groups, bank.row, c.column)
+        place = Place(*(np.asarray(value, np.uint64) for value in where))
         address = int(self.mapping.inverse(place))
         if not reads:
             bank.write = self.cycle
