@@ -8,6 +8,7 @@ from amaranth.back import rtlil
 from amaranth.hdl._ir import PortDirection  # what amaranth.back.verilog itself passes with each port
 from amaranth.lib import wiring
 
+from gemel_rtl.clocked import clocked
 from gemel_rtl.shared import flat_ports
 
 __all__ = ["Export", "export", "file_name"]
@@ -80,7 +81,11 @@ def export(component: wiring.Component, name: str) -> dict[str, str]:
         found[1]: found[0] for found in re.finditer(r"^module (\S+?)\(.*?^endmodule\n", text, re.DOTALL | re.MULTILINE)
     }
     order = [module for part in context.rtlil.values() for module in MODULE.findall(part)]
-    return {module: _title(context, module) + ZEROS.sub("", verilog[module]) for module in order if module in verilog}
+    return {
+        module: _title(context, module) + clocked(ZEROS.sub("", verilog[module]))
+        for module in order
+        if module in verilog
+    }
 
 
 def _title(context: Export, module: str) -> str:
