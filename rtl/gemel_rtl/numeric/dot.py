@@ -218,12 +218,10 @@ class DotUnit(wiring.Component):
         with m.If(self.four):
             pairs = [x.as_signed() * y.as_signed() for x, y in zip(nibbles(self.a), nibbles(self.b), strict=True)]
             size = len(pairs) // GROUPS
-            for group in range(GROUPS):
-                total = Signal(Shape(GROUP_SUM - 1, signed=True), name=f"group_total{group}")
-                m.d.comb += total.eq(balanced(pairs[size * group :][:size], lambda x, y: x + y))
-                pairs[group] = total
+            # Each sum has a name: Verilator pulls only small expressions into the statement that may skip them.
+            totals = [balanced(pairs[size * group :][:size], self._group_sum(m)) for group in range(GROUPS)]
             for group in range(0, GROUPS, 2):
-                low, high = pairs[group : group + 2]
+                low, high = totals[group : group + 2]
                 m.d.comb += [
                     sums[group].eq(Mux(self.quarters, low, low + high)),
                     sums[group + 1].eq(Mux(self.quarters, high, 0)),
@@ -239,6 +237,14 @@ class DotUnit(wiring.Component):
                     )
                 )
         return groups
+
+    def _group_sum(self, m: Module):
+        def group_sum(x: Value, y: Value) -> Value:
+            total = Signal((x + y).shape(), name="group_total")
+            m.d.comb += total.eq(x + y)
+            return total
+
+        return group_sum
 
     def _maximum(self, m: Module):
         def maximum(x: Value, y: Value) -> Value:
