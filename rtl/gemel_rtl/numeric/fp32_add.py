@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from gemel_rtl.numeric.bits import normalise, shift_right_sticky
 from gemel_rtl.numeric.layouts import Fp32
 from gemel_rtl.numeric.pipeline import Pipeline
-from gemel_rtl.numeric.round import CANONICAL_NAN, RoundFp32
+from gemel_rtl.numeric.round import CANONICAL_NAN, round_fp32
 
 __all__ = ["Fp32Adder"]
 
@@ -48,25 +48,22 @@ class Fp32Adder(wiring.Component):
         a_bits, b_bits = a.as_value(), b.as_value()
         swap = Signal()
         big, small = Signal(Fp32), Signal(Fp32)
-        m.d.comb += [
-            swap.eq(b_bits[:31] > a_bits[:31]),
-            big.eq(Mux(swap, b_bits, a_bits)),
-            small.eq(Mux(swap, a_bits, b_bits)),
-        ]
         normal, small_normal = Signal(), Signal()
         distance = Signal(8)
-        m.d.comb += [
-            normal.eq(big.exponent.any()),
-            small_normal.eq(small.exponent.any()),
-            distance.eq((big.exponent | ~normal) - (small.exponent | ~small_normal)),
-        ]
         special, nan = Signal(), Signal()
         opposite = Signal()
-        m.d.comb += [
-            opposite.eq(a.sign ^ b.sign),
-            special.eq(big.exponent.all()),
-            nan.eq(special & (big.mantissa.any() | (small.exponent.all() & opposite))),
-        ]
+        with m.If(self.valid):
+            m.d.comb += [
+                swap.eq(b_bits[:31] > a_bits[:31]),
+                big.eq(Mux(swap, b_bits, a_bits)),
+                small.eq(Mux(swap, a_bits, b_bits)),
+                normal.eq(big.exponent.any()),
+                small_normal.eq(small.exponent.any()),
+                distance.eq((big.exponent | ~normal) - (small.exponent | ~small_normal)),
+                opposite.eq(a.sign ^ b.sign),
+                special.eq(big.exponent.all()),
+                nan.eq(special & (big.mantissa.any() | (small.exponent.all() & opposite))),
+            ]
         pipe.next()
         big_sig = pipe.register(Cat(big.mantissa, normal), name="big_sig")
         small_sig = pipe.register(Cat(small.mantissa, small_normal), name="small_sig")
@@ -78,19 +75,21 @@ class Fp32Adder(wiring.Component):
         # 2: align the smaller, add or subtract; three bits below the significand are enough.
         aligned = Signal(27)
         total = Signal(28)
-        m.d.comb += [
-            aligned.eq(shift_right_sticky(m, Cat(Const(0, 3), small_sig), distance, name="align")),
-            total.eq(Cat(Const(0, 3), big_sig) + (aligned ^ flags.opposite.replicate(28)) + flags.opposite),
-        ]
+        with m.If(pipe.valid):
+            m.d.comb += [
+                aligned.eq(shift_right_sticky(m, Cat(Const(0, 3), small_sig), distance, name="align")),
+                total.eq(Cat(Const(0, 3), big_sig) + (aligned ^ flags.opposite.replicate(28)) + flags.opposite),
+            ]
         pipe.next()
         total = pipe.register(total, name="total")
         exponent = pipe.register(exponent, name="exponent")
         flags = pipe.carry(flags, name="head")
 
         # 3: normalise.
-        normalised, places = normalise(m, total, name="normalise")
         nonzero = Signal()
-        m.d.comb += nonzero.eq(normalised[27])
+        with m.If(pipe.valid):
+            normalised, places = normalise(m, total, name="normalise")
+            m.d.comb += nonzero.eq(normalised[27])
         pipe.next()
         sig = pipe.register(Cat(normalised[:3].any(), normalised[3:]), name="sig")
         exponent = pipe.register((exponent + 1 - places).as_signed(), name="exponent", shape=signed(11))
@@ -98,15 +97,15 @@ class Fp32Adder(wiring.Component):
         flags = pipe.carry(flags, name="head")
 
         # 4: round.
-        m.submodules.round = rounder = RoundFp32()
-        m.d.comb += [rounder.sign.eq(sign), rounder.exponent.eq(exponent), rounder.sig.eq(sig)]
+        with m.If(pipe.valid):
+            rounded, overflow = round_fp32(m, sign, exponent, sig)
         infinity = Cat(Const(0xFF << 23, 31), flags.sign)
-        result = Mux(flags.nan, CANONICAL_NAN, Mux(flags.special, infinity, rounder.o))
+        result = Mux(flags.nan, CANONICAL_NAN, Mux(flags.special, infinity, rounded))
         pipe.next()
         m.d.comb += [
             self.o.eq(pipe.register(result, name="result")),
             self.invalid.eq(pipe.register(flags.nan, name="result_nan")),
-            self.overflow.eq(pipe.register(rounder.overflow & ~flags.special, name="result_overflow")),
+            self.overflow.eq(pipe.register(overflow & ~flags.special, name="result_overflow")),
             self.o_valid.eq(pipe.valid),
         ]
         return m

@@ -8,7 +8,7 @@ from gemel_rtl.numeric.bits import normalise
 from gemel_rtl.numeric.layouts import Fp32
 from gemel_rtl.numeric.operand import Operand
 from gemel_rtl.numeric.pipeline import Pipeline
-from gemel_rtl.numeric.round import CANONICAL_NAN, RoundFp32
+from gemel_rtl.numeric.round import CANONICAL_NAN, round_fp32
 
 __all__ = ["Fp32Multiplier"]
 
@@ -58,28 +58,30 @@ class Fp32Multiplier(wiring.Component):
 
         # 2: the product.
         product = Signal(48)
-        m.d.comb += product.eq(low + Cat(Const(0, HALF), high))
+        with m.If(pipe.valid):
+            m.d.comb += product.eq(low + Cat(Const(0, HALF), high))
         pipe.next()
         product = pipe.register(product, name="product")
         exponent = pipe.register(exponent, name="exponent")
         flags = pipe.carry(flags, name="head")
 
         # 3: normalise. Bit 47 of the product weighs 2^(exponent - 2 * 127 + 1).
-        normalised, places = normalise(m, product, name="normalise")
+        with m.If(pipe.valid):
+            normalised, places = normalise(m, product, name="normalise")
         pipe.next()
         sig = pipe.register(Cat(normalised[:23].any(), normalised[23:]), name="sig")
         exponent = pipe.register((exponent - places - 126).as_signed(), name="exponent", shape=signed(11))
         flags = pipe.carry(flags, name="head")
 
         # 4: round.
-        m.submodules.round = rounder = RoundFp32()
-        m.d.comb += [rounder.sign.eq(flags.sign), rounder.exponent.eq(exponent), rounder.sig.eq(sig)]
+        with m.If(pipe.valid):
+            rounded, overflow = round_fp32(m, flags.sign, exponent, sig)
         infinity = Cat(Const(0xFF << 23, 31), flags.sign)
         pipe.next()
         m.d.comb += [
-            self.o.eq(pipe.register(Mux(flags.nan, CANONICAL_NAN, Mux(flags.inf, infinity, rounder.o)), name="result")),
+            self.o.eq(pipe.register(Mux(flags.nan, CANONICAL_NAN, Mux(flags.inf, infinity, rounded)), name="result")),
             self.invalid.eq(pipe.register(flags.nan, name="result_nan")),
-            self.overflow.eq(pipe.register(rounder.overflow & ~flags.inf & ~flags.nan, name="result_overflow")),
+            self.overflow.eq(pipe.register(overflow & ~flags.inf & ~flags.nan, name="result_overflow")),
             self.o_valid.eq(pipe.valid),
         ]
         return m
