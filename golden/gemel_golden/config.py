@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 
+from gemel_golden.memory.timing import MEMORIES
+
 CHUNK = 32
 """Bytes of a chunk: one numeric block of K, one half of an L1 word."""
 
@@ -47,6 +49,8 @@ class ChipConfig:
     """Width of a memory address."""
     channels: int = 1
     """Memory channels, each with an AXI4 port."""
+    memory: str = "ideal"
+    """What is behind each channel: "ideal" (an AXI4 port of the chip), "hbm2" or "hbm3" (a DRAM controller)."""
 
     def __post_init__(self) -> None:
         def refuse(what: str) -> None:
@@ -81,6 +85,8 @@ class ChipConfig:
             refuse(f"l1_banks must lie between 2 and 64, not {self.l1_banks}")
         if not 2 <= self.function_units <= 16:
             refuse(f"function_units must lie between 2 and 16, not {self.function_units}")
+        if self.memory not in ("ideal", *MEMORIES):
+            refuse(f"memory must be ideal, {' or '.join(MEMORIES)}, not {self.memory!r}")
         if self.channels > 32:
             refuse(f"channels must be at most 32, not {self.channels}")
         if not 32 <= self.mem_address_bits <= 56:
@@ -116,7 +122,7 @@ class ChipConfig:
         """Multiply-accumulates per cycle when an operand has 16 bits."""
         return self.macs_8bit // 2
 
-    def override(self, **values: int) -> ChipConfig:
+    def override(self, **values: int | str) -> ChipConfig:
         """The same chip with some numbers changed by name; an unknown name raises ``ValueError``."""
         known = [f.name for f in fields(self) if f.name != "name"]
         for name in values:

@@ -7,21 +7,27 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from gemel_golden.config import ChipConfig
+from gemel_golden.memory.address_map import AddressMap
 from gemel_rtl.chip import Chip
+from gemel_rtl.memory.standalone import STANDALONE, Standalone
 from gemel_rtl.verilog import export, file_name
 
-__all__ = ["TOP", "generate", "lint", "write"]
+__all__ = ["STANDALONE", "TOP", "generate", "lint", "write"]
 
 TOP = "gemel_chip"
 """The top module."""
 WAIVERS = "waivers.vlt"
 
 
-def generate(config: ChipConfig) -> dict[str, str]:
-    """Text by file name: a .v file per module (leaves first), files.f, config.json, waivers.vlt. Always the same."""
-    modules = export(Chip(config), TOP)
+def generate(config: ChipConfig, top: str = TOP) -> dict[str, str]:
+    """Text by file name: a .v file per module (leaves first), files.f, config.json, waivers.vlt. Always the same.
+
+    `top` is the chip, or `STANDALONE`: one memory channel alone.
+    """
+    component = Chip(config) if top == TOP else Standalone(config, AddressMap(memory=config.memory))
+    modules = export(component, top)
     texts = {file_name(module): text for module, text in modules.items()}
-    description = config.as_dict() | {"top": TOP, "modules": list(modules)}
+    description = config.as_dict() | {"top": top, "modules": list(modules)}
     return texts | {
         "files.f": "".join(f"{name}\n" for name in texts),
         "config.json": json.dumps(description, indent=2) + "\n",

@@ -173,6 +173,23 @@ def attention(
 
 
 @app.command()
+def memory(
+    pattern: Annotated[
+        str, typer.Option("--pattern", help="sequential, sequential_write, read2write1, random128, stride4096, ...")
+    ] = "sequential",
+    kind: Annotated[str, typer.Option("--memory", help="hbm2 or hbm3")] = "hbm3",
+    count: Annotated[int, typer.Option("--count", min=1, help="times 128 bytes that move")] = 20_000,
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Measure one memory channel alone, its controller and DRAM, refresh on, under a pattern of requests."""
+    from gemel.bench.memory import memory_figures
+
+    values = memory_figures(pattern, memory=kind, count=count, seed=seed)
+    _finish(f"{pattern} on one channel of {kind}", values, json)
+
+
+@app.command()
 def figures(chip: ChipName = "inference", json: Json = False) -> None:
     """Measure the figures that the inference chip is held to, on the simulated hardware."""
     from gemel.bench.figures import run_figures

@@ -15,12 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gemel.sim import cache
+from gemel.sim.dram_table import dram_table, secded_table
 from gemel.sim.progress import BuildProgress
 from gemel.sim.verilog import Verilog, elaborate
 from gemel_golden.config import ChipConfig
 from gemel_golden.isa import Unit
+from gemel_golden.memory.address_map import AddressMap
 
 HARNESS = Path(__file__).parent / "harness"
+HARNESSES = {"gemel_chip": "harness.cpp", "gemel_memory": "memory_bench.cpp"}
 LIBRARY = "chip.so"
 JOBS = 2
 COMPILES = re.compile(r"\s-c\s")
@@ -56,8 +59,10 @@ VERILATOR_FLAGS = (
 CXX_FLAGS = "-fPIC -fvisibility=hidden -std=c++17"
 
 
-def library(config: ChipConfig, *, profile: str = "fast-run", waves: bool = False) -> Path:
+def library(config: ChipConfig, *, profile: str = "fast-run", waves: bool = False, top: str = "gemel_chip") -> Path:
     """The shared library of the chip `config`, built unless the cache has it; with `waves` it can write VCD files.
+
+    `top`: "gemel_chip" within harness.cpp, or "gemel_memory", one memory channel alone, within memory_bench.cpp.
 
     Raises ValueError for an unknown profile and BuildError when a tool fails or is missing.
     """
@@ -66,8 +71,8 @@ def library(config: ChipConfig, *, profile: str = "fast-run", waves: bool = Fals
     compiler = _compiler()
     with BuildProgress(config.name) as progress:
         progress.step("elaborating")
-        verilog = elaborate(config)
-        flags = _flags(verilog, PROFILES[profile], waves, compiler)
+        verilog = elaborate(config, top)
+        flags = _flags(config, verilog, PROFILES[profile], waves, compiler)
         place = cache.entry("sim", _key(verilog, flags), lambda place: _build(verilog, flags, place, progress))
         return place / LIBRARY
 
@@ -94,11 +99,11 @@ class Flags:
     verilator: tuple[str, ...]
     make: tuple[str, ...]
     versions: tuple[str, ...]
-    header: str
-    """What the harness must know of the chip, in C++: the units that it traces, the memory ports' numbers."""
+    headers: tuple[tuple[str, str], ...]
+    """What the harness must know of the chip, in C++, by file name."""
 
 
-def _flags(verilog: Verilog, profile: Profile, waves: bool, compiler: str) -> Flags:
+def _flags(config: ChipConfig, verilog: Verilog, profile: Profile, waves: bool, compiler: str) -> Flags:
     version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True).stdout
     return Flags(
         verilator=(*VERILATOR_FLAGS, *profile.verilator, *(("--trace-vcd",) if waves else ())),
@@ -109,14 +114,22 @@ def _flags(verilog: Verilog, profile: Profile, waves: bool, compiler: str) -> Fl
             *("VM_PARALLEL_BUILDS=1", "CFG_CXXFLAGS_PCH_I=-include"),
         ),
         versions=(importlib.metadata.version("verilator"), version.split("\n")[0]),
-        header=_header(verilog),
+        headers=tuple(_headers(config, verilog).items()),
     )
 
 
-def _header(verilog: Verilog) -> str:
+def _headers(config: ChipConfig, verilog: Verilog) -> dict[str, str]:
+    """chip.h: the units that the harness traces, the memory ports' numbers; and DRAM's tables where there is DRAM."""
     units = " ".join(f"X({unit}, {Unit[unit.upper()].value})" for unit in verilog.units)
     ports = " ".join(f"X({port})" for port in range(verilog.ports))
-    return f"#define GEMEL_UNITS(X) {units}\n#define GEMEL_PORTS(X) {ports}\n"
+    has_dram = config.memory != "ideal"
+    dfis = " ".join(f"X({port})" for port in range(config.channels)) if has_dram else ""
+    defines = {"GEMEL_UNITS(X)": units, "GEMEL_PORTS(X)": ports, "GEMEL_DFIS(X)": dfis, "GEMEL_DRAM": int(has_dram)}
+    headers = {"chip.h": "".join(f"#define {name} {value}\n" for name, value in defines.items())}
+    if has_dram:
+        mapping = AddressMap(memory=config.memory, channels=config.channels)
+        headers |= {"dram_table.h": dram_table(mapping), "secded.h": secded_table()}
+    return headers
 
 
 def _key(verilog: Verilog, flags: Flags) -> str:
@@ -146,11 +159,12 @@ def _build(verilog: Verilog, flags: Flags, directory: Path, progress: BuildProgr
     work.mkdir()
     control = work / "control.vlt"
     control.write_text(_control(verilog))
-    (work / "chip.h").write_text(flags.header)
+    for name, text in flags.headers:
+        (work / name).write_text(text)
     progress.step("verilating")
     command = [str(root / "bin" / "verilator_bin"), *flags.verilator, "--top-module", verilog.top, "--Mdir", str(work)]
     command += ["-CFLAGS", f"-I{HARNESS}", "-o", LIBRARY, str(control)]
-    command += [*map(str, verilog.files), str(HARNESS / "harness.cpp")]
+    command += [*map(str, verilog.files), str(HARNESS / HARNESSES[verilog.top])]
     _run(command, "Verilator", env=os.environ | {"VERILATOR_ROOT": str(root)})
     compiled = _reuse_runtime(work, flags)
     others = 3 if compiled else 6  # two precompiled headers, the harness, Verilator's library

@@ -12,7 +12,7 @@ __all__ = ["dram_table", "secded_table"]
 
 
 def dram_table(mapping: AddressMap) -> str:
-    """Text of ``dram_table.h``: the constant ``kDram`` for `mapping`."""
+    """Text of ``dram_table.h``: the constants ``kDram`` and ``kDramBytes`` (capacity) for `mapping`."""
     dram, clocks = mapping.dram, mapping.dram.clocks
     sizes = {
         "access_bytes": dram.access_bytes,
@@ -28,7 +28,8 @@ def dram_table(mapping: AddressMap) -> str:
         bits = ", ".join(f"{{{bit}, {mask & ~(1 << bit):#x}}}" for bit, mask in pairs)
         lines.append(f".{name}_bits = {{{len(mapping.bits[name])}, {{{bits}}}}}")
     body = "".join(f"    {line},\n" for line in lines)
-    return f'#pragma once\n#include "dram.h"\n\nconstexpr DramTable kDram = {{\n{body}}};\n'
+    size = f"constexpr uint64_t kDramBytes = {mapping.bytes};\n"
+    return f'#pragma once\n#include "dram.h"\n\nconstexpr DramTable kDram = {{\n{body}}};\n{size}'
 
 
 def secded_table() -> str:

@@ -52,6 +52,7 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "gemel_read_register": (ctypes.c_int, [_CHIP, ctypes.c_uint32, ctypes.POINTER(ctypes.c_uint32)]),
     "gemel_write_register": (ctypes.c_int, [_CHIP, ctypes.c_uint32, ctypes.c_uint32]),
     "gemel_run": (ctypes.c_int, [_CHIP, ctypes.c_uint64, ctypes.c_int]),
+    "gemel_flip": (ctypes.c_int, [_CHIP, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_uint8]),
     "gemel_cycles": (ctypes.c_uint64, [_CHIP]),
     "gemel_bus_traffic": (CTraffic, [_CHIP]),
     "gemel_events": (ctypes.c_size_t, [_CHIP, ctypes.c_void_p, ctypes.c_size_t]),
@@ -145,6 +146,11 @@ class Chip:
         if reason < 0:
             raise self._error()
         return reason == 1
+
+    def flip(self, address: int, data: int = 0, check: int = 0) -> None:
+        """Flip stored bits of the 64-bit word at `address` in DRAM; SimulationError in an ideal memory."""
+        if self._c.gemel_flip(self._chip, address, data, check):
+            raise SimulationError("an ideal memory has no check bits, so none of its stored bits can be flipped")
 
     @property
     def cycles(self) -> int:

@@ -41,9 +41,13 @@ class Verilog:
     """Large modules used more than once, which the simulator keeps as functions, with their input ports."""
 
 
-def elaborate(config: ChipConfig) -> Verilog:
-    """The Verilog of `config`; elaboration runs only when the hardware's sources, tools or the sizes have changed."""
-    place = cache.entry("verilog", source_key(config), lambda directory: _generate(config, directory))
+def elaborate(config: ChipConfig, top: str = "gemel_chip") -> Verilog:
+    """The Verilog of `config`; elaboration runs only when the hardware's sources, tools or the sizes have changed.
+
+    `top`: see `gemel_rtl.generate.generate`.
+    """
+    key = source_key(config) if top == "gemel_chip" else f"{top}-{source_key(config)}"
+    place = cache.entry("verilog", key, lambda directory: _generate(config, top, directory))
     facts = json.loads((place / "facts.json").read_text())
     return Verilog(
         files=tuple(place / name for name in facts["files"]),
@@ -71,15 +75,15 @@ def source_key(config: ChipConfig) -> str:
     return sha.hexdigest()[:32]
 
 
-def _generate(config: ChipConfig, directory: Path) -> None:
-    from gemel_rtl.generate import TOP, generate  # here, since Amaranth takes most of a cached start's time
+def _generate(config: ChipConfig, top: str, directory: Path) -> None:
+    from gemel_rtl.generate import generate  # here, since Amaranth takes most of a cached start's time
 
-    texts = {name: text for name, text in generate(config).items() if name.endswith(".v")}
+    texts = {name: text for name, text in generate(config, top).items() if name.endswith(".v")}
     sha = hashlib.sha256()
     for name, text in texts.items():
         sha.update(f"{name}\0{text}\0".encode())
         (directory / name).write_text(text)
-    facts = {"files": list(texts), "digest": sha.hexdigest(), "top": TOP} | describe("".join(texts.values()), TOP)
+    facts = {"files": list(texts), "digest": sha.hexdigest(), "top": top} | describe("".join(texts.values()), top)
     (directory / "facts.json").write_text(json.dumps(facts))
 
 

@@ -73,6 +73,8 @@ class DramChannel {
     }
     const uint64_t* data() const { return driven_.data; }
     const uint8_t* check() const { return driven_.check; }
+    uint64_t read_bytes() const { return read_bytes_; }
+    uint64_t written_bytes() const { return written_bytes_; }
 
     void sample(int64_t cycle, const DfiCommand& c, Rules& rules) {
         rules_ = &rules;
@@ -190,6 +192,7 @@ class DramChannel {
             return;
         }
         bank.read = cycle_;
+        read_bytes_ += t_.access_bytes;
         memcpy(access.data, bytes_ + access.address, t_.access_bytes);
         for (unsigned i = 0; i < t_.access_bytes / 8; ++i) {
             access.check[i] = secded_encode(access.data[i]);
@@ -208,6 +211,7 @@ class DramChannel {
         if (!due) return;
         const uint64_t address = writes_.front().address;
         writes_.pop_front();
+        written_bytes_ += t_.access_bytes;
         memcpy(bytes_ + address, c.write_data, t_.access_bytes);
         for (unsigned i = 0; i < t_.access_bytes / 8; ++i) {
             const uint8_t check = secded_encode(c.write_data[i]) ^ c.write_check[i];
@@ -237,4 +241,5 @@ class DramChannel {
     std::deque<int64_t> bus_;
     std::deque<Access> reads_, writes_;
     Access driven_{};
+    uint64_t read_bytes_ = 0, written_bytes_ = 0;
 };

@@ -45,6 +45,8 @@ GEMEL_API int gemel_read_register(gemel_chip* chip, uint32_t offset, uint32_t* v
 GEMEL_API int gemel_write_register(gemel_chip* chip, uint32_t offset, uint32_t value);
 // Run at most `cycles`: 1 the interrupt line is high, 0 all cycles are done, -1 a bus rule was broken (gemel_error).
 GEMEL_API int gemel_run(gemel_chip* chip, uint64_t cycles, int until_interrupt);
+// Flip stored bits of the 64-bit word at `address` in DRAM, of its data and of its check bits: 0, or -1 in an ideal memory.
+GEMEL_API int gemel_flip(gemel_chip* chip, uint64_t address, uint64_t data, uint8_t check);
 // Clock cycles since the first reset.
 GEMEL_API uint64_t gemel_cycles(const gemel_chip* chip);
 GEMEL_API gemel_traffic gemel_bus_traffic(const gemel_chip* chip);

@@ -5,10 +5,9 @@
 #include <memory>
 
 #include "Vchip.h"
-#include "axi_memory.h"
 #include "chip.h"
+#include "chip_memory.h"
 #include "gemel.h"
-#include "ports.h"
 #include "rules.h"
 #include "verilated.h"
 #if VM_TRACE
@@ -22,10 +21,7 @@ constexpr unsigned kRegisterCycles = 10000;  // an AXI4-Lite access that takes l
 constexpr size_t kEvents = size_t{1} << 20;  // the trace keeps the newest so many
 constexpr uint64_t kPeriod = 10;             // VCD time units in a cycle
 
-#define GEMEL_PORT(number) GEMEL_AXI_PORT(Port##number, m_axi##number##_)
-GEMEL_PORTS(GEMEL_PORT)
-#define GEMEL_COUNT(number) +1
-constexpr unsigned kPorts = GEMEL_PORTS(GEMEL_COUNT);
+constexpr uint64_t kFlushCycles = 100000;    // the DRAM has every write within this
 
 std::string creation_error;
 
@@ -74,19 +70,18 @@ struct gemel_chip {
         if (vcd_.isOpen()) vcd_.close();
 #endif
         top_->final();
-        munmap(bytes_, options_.memory_bytes);
+        munmap(bytes_, ChipMemory::mapped(options_.memory_bytes));
     }
 
     void configure(const gemel_options& options) {
         const uint64_t size = options_.memory_bytes;
         options_ = options;
         options_.memory_bytes = size;
-        configure_memories();
+        memory_.configure(options_);
     }
 
     void reset() {
-        memories_.assign(kPorts, AxiMemory(bytes_, options_.memory_bytes));
-        configure_memories();
+        memory_.reset(bytes_, options_);
         rules_ = Rules();
         top_->s_axil_awvalid = top_->s_axil_wvalid = top_->s_axil_bready = 0;
         top_->s_axil_arvalid = top_->s_axil_rready = 0;
@@ -101,7 +96,7 @@ struct gemel_chip {
         for (uint64_t end = cycle_ + cycles; cycle_ < end;) {
             step();
             if (rules_.broken()) return -1;
-            if (until_interrupt && top_->irq) return 1;
+            if (until_interrupt && top_->irq) return flush();
         }
         return 0;
     }
@@ -171,24 +166,19 @@ struct gemel_chip {
 
     uint8_t* bytes() { return bytes_; }
     uint64_t cycles() const { return cycle_; }
-    gemel_traffic traffic() const {
-        gemel_traffic total{};
-        for (const AxiMemory& memory : memories_) {
-            total.read_bytes += memory.traffic().read_bytes;
-            total.written_bytes += memory.traffic().written_bytes;
-        }
-        return total;
-    }
+    gemel_traffic traffic() const { return memory_.traffic(); }
+    bool flip(uint64_t address, uint64_t data, uint8_t check) { return memory_.flip(address, data, check); }
     Trace& trace() { return trace_; }
     const char* error() const { return rules_.sentence().c_str(); }
 
   private:
-    void configure_memories() {  // each port's stalls and orders are its own
-        gemel_options options = options_;
-        for (unsigned port = 0; port < kPorts; ++port) {
-            options.seed = options_.seed + port * uint64_t{0x9E3779B9};
-            memories_[port].configure(options);
+    // Before the host looks at memory: whatever the chip has answered is there. 1, or -1 after a broken rule.
+    int flush() {
+        for (uint64_t end = cycle_ + kFlushCycles; memory_.dirty(*top_) && !rules_.broken();) {
+            if (cycle_ == end) rules_.broke("the memory isn't clean %" PRIu64 " cycles after the interrupt", kFlushCycles);
+            step();
         }
+        return rules_.broken() ? -1 : 1;
     }
 
     void step() {
@@ -198,14 +188,12 @@ struct gemel_chip {
 
     // The first half of a cycle: inputs are set, outputs settle, transfers are known.
     void settle() {
-#define GEMEL_DRIVE(number) memories_[number].drive(Port##number<Vchip>{*top_}, cycle_);
-        GEMEL_PORTS(GEMEL_DRIVE)
+        memory_.drive(*top_, cycle_);
         top_->clk = 0;
         top_->eval();
         dump(cycle_ * kPeriod + kPeriod / 2);
         if (top_->rst) return;
-#define GEMEL_SAMPLE_PORT(number) memories_[number].sample(Port##number<Vchip>{*top_}, cycle_, rules_);
-        GEMEL_PORTS(GEMEL_SAMPLE_PORT)
+        memory_.sample(*top_, cycle_, rules_);
 #define GEMEL_SAMPLE(name, number) \
     trace_.sample(number, top_->trace_##name##_start, top_->trace_##name##_stop, top_->trace_##name##_pc, cycle_);
         GEMEL_UNITS(GEMEL_SAMPLE)
@@ -233,7 +221,7 @@ struct gemel_chip {
     std::unique_ptr<Vchip> top_;
     gemel_options options_;
     uint8_t* bytes_;
-    std::vector<AxiMemory> memories_;  // one behind each port
+    ChipMemory memory_;
     Rules rules_;
     Trace trace_;
     uint64_t cycle_ = 0;
@@ -245,9 +233,11 @@ struct gemel_chip {
 };
 
 gemel_chip* gemel_new(const gemel_options* options) {
-    void* bytes = map_memory(options->memory_bytes);
+    const uint64_t mapped = ChipMemory::mapped(options->memory_bytes);
+    void* bytes = mapped ? map_memory(mapped) : MAP_FAILED;
     if (bytes == MAP_FAILED) {
         creation_error = "can't map " + std::to_string(options->memory_bytes) + " bytes of device memory";
+        if (!mapped) creation_error += ": the chip's DRAM has less";
         return nullptr;
     }
     return new gemel_chip(*options, static_cast<uint8_t*>(bytes));
@@ -264,4 +254,7 @@ uint64_t gemel_cycles(const gemel_chip* chip) { return chip->cycles(); }
 gemel_traffic gemel_bus_traffic(const gemel_chip* chip) { return chip->traffic(); }
 size_t gemel_events(gemel_chip* chip, gemel_event* events, size_t capacity) { return chip->trace().take(events, capacity); }
 const char* gemel_error(const gemel_chip* chip) { return chip ? chip->error() : creation_error.c_str(); }
+int gemel_flip(gemel_chip* chip, uint64_t address, uint64_t data, uint8_t check) {
+    return chip->flip(address, data, check) ? 0 : -1;
+}
 int gemel_waves(gemel_chip* chip, const char* path, uint64_t first, uint64_t last) { return chip->waves(path, first, last); }

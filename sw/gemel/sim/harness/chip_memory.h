@@ -1,0 +1,120 @@
+// What is behind the chip's memory ports: an AXI memory each, or a DRAM channel each.
+#pragma once
+#include "axi_memory.h"
+#include "chip.h"
+#include "ports.h"
+#if GEMEL_DRAM
+#include "dfi.h"
+#include "dram_table.h"
+#endif
+
+#define GEMEL_PORT(number) GEMEL_AXI_PORT(Port##number, m_axi##number##_)
+GEMEL_PORTS(GEMEL_PORT)
+#define GEMEL_COUNT(number) +1
+#if GEMEL_DRAM
+#define GEMEL_DFI(number) GEMEL_DFI_PORT(Dfi##number, dfi##number##_)
+GEMEL_DFIS(GEMEL_DFI)
+#endif
+
+#if GEMEL_DRAM
+class ChipMemory {
+  public:
+    // Bytes to map for `bytes` that the host sees: the DRAM has all of its own.
+    static uint64_t mapped(uint64_t bytes) { return bytes > kDramBytes ? 0 : kDramBytes; }
+
+    void configure(const gemel_options&) {}  // its behaviour is its table's
+
+    void reset(uint8_t* bytes, const gemel_options&) {
+        drams_.clear();
+        for (unsigned channel = 0; channel < kDram.channels; ++channel)
+            drams_.emplace_back(kDram, channel, bytes, flips_);
+    }
+
+    template <class Top>
+    void drive(Top& top, uint64_t cycle) {
+        if (top.rst) begin_ = cycle + 1;
+#define GEMEL_DRIVE(number) Dfi##number<Top>{top}.drive(drams_[number], cycle - begin_);
+        GEMEL_DFIS(GEMEL_DRIVE)
+    }
+
+    template <class Top>
+    void sample(Top& top, uint64_t cycle, Rules& rules) {
+#define GEMEL_SAMPLE_PORT(number) Dfi##number<Top>{top}.sample(drams_[number], cycle - begin_, rules);
+        GEMEL_DFIS(GEMEL_SAMPLE_PORT)
+    }
+
+    // Whether the chip holds writes that it has answered and the DRAM doesn't have.
+    template <class Top>
+    bool dirty(Top& top) const { return top.memory_dirty; }
+
+    gemel_traffic traffic() const {
+        gemel_traffic total{};
+        for (const DramChannel& dram : drams_) {
+            total.read_bytes += dram.read_bytes();
+            total.written_bytes += dram.written_bytes();
+        }
+        return total;
+    }
+
+    // Flip stored bits of the 64-bit word at `address`.
+    bool flip(uint64_t address, uint64_t data, uint8_t check) {
+        DramFlip& flip = flips_[address & ~uint64_t{7}];
+        flip.data ^= data;
+        flip.check ^= check;
+        return true;
+    }
+
+  private:
+    DramFlips flips_;
+    std::vector<DramChannel> drams_;
+    uint64_t begin_ = 0;
+};
+#else
+class ChipMemory {
+  public:
+    static uint64_t mapped(uint64_t bytes) { return bytes; }
+
+    void configure(const gemel_options& options) {  // each port's stalls and orders are its own
+        gemel_options own = options;
+        for (unsigned port = 0; port < kPorts; ++port) {
+            own.seed = options.seed + port * uint64_t{0x9E3779B9};
+            memories_[port].configure(own);
+        }
+    }
+
+    void reset(uint8_t* bytes, const gemel_options& options) {
+        memories_.assign(kPorts, AxiMemory(bytes, options.memory_bytes));
+        configure(options);
+    }
+
+    template <class Top>
+    void drive(Top& top, uint64_t cycle) {
+#define GEMEL_DRIVE(number) memories_[number].drive(Port##number<Top>{top}, cycle);
+        GEMEL_PORTS(GEMEL_DRIVE)
+    }
+
+    template <class Top>
+    void sample(Top& top, uint64_t cycle, Rules& rules) {
+#define GEMEL_SAMPLE_PORT(number) memories_[number].sample(Port##number<Top>{top}, cycle, rules);
+        GEMEL_PORTS(GEMEL_SAMPLE_PORT)
+    }
+
+    template <class Top>
+    bool dirty(Top&) const { return false; }
+
+    gemel_traffic traffic() const {
+        gemel_traffic total{};
+        for (const AxiMemory& memory : memories_) {
+            total.read_bytes += memory.traffic().read_bytes;
+            total.written_bytes += memory.traffic().written_bytes;
+        }
+        return total;
+    }
+
+    bool flip(uint64_t, uint64_t, uint8_t) { return false; }  // no check bits, no flips
+
+  private:
+    static constexpr unsigned kPorts = 0 GEMEL_PORTS(GEMEL_COUNT);
+    std::vector<AxiMemory> memories_;  // one behind each port
+};
+#endif
