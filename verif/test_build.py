@@ -45,7 +45,7 @@ def broken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     source = tmp_path / "broken.v"
     source.write_text("module broken(clk);\n  input clk;\n  assign nothing = somewhere +;\nendmodule\n")
     verilog = Verilog(files=(source,), digest=source.name, top="broken", units=(), ports=1, repeated={})
-    monkeypatch.setattr(build, "elaborate", lambda config: verilog)
+    monkeypatch.setattr(build, "elaborate", lambda config, top: verilog)
     monkeypatch.setenv("GEMEL_CACHE", str(tmp_path / "cache"))
     return tmp_path
 
