@@ -23,7 +23,7 @@ from gemel_golden.isa import Unit
 from gemel_golden.memory.address_map import AddressMap
 
 HARNESS = Path(__file__).parent / "harness"
-HARNESSES = {"gemel_chip": "harness.cpp", "gemel_memory": "memory_bench.cpp"}
+MEMORY_TOP, MEMORY_HARNESS = "gemel_memory", "memory_bench.cpp"
 LIBRARY = "chip.so"
 JOBS = 2
 COMPILES = re.compile(r"\s-c\s")
@@ -164,7 +164,7 @@ def _build(verilog: Verilog, flags: Flags, directory: Path, progress: BuildProgr
     progress.step("verilating")
     command = [str(root / "bin" / "verilator_bin"), *flags.verilator, "--top-module", verilog.top, "--Mdir", str(work)]
     command += ["-CFLAGS", f"-I{HARNESS}", "-o", LIBRARY, str(control)]
-    command += [*map(str, verilog.files), str(HARNESS / HARNESSES[verilog.top])]
+    command += [*map(str, verilog.files), str(HARNESS / _harness(verilog))]
     _run(command, "Verilator", env=os.environ | {"VERILATOR_ROOT": str(root)})
     compiled = _reuse_runtime(work, flags)
     others = 3 if compiled else 6  # two precompiled headers, the harness, Verilator's library
@@ -175,6 +175,10 @@ def _build(verilog: Verilog, flags: Flags, directory: Path, progress: BuildProgr
         cache.entry("runtime", _runtime_key(flags), lambda place: _copy_runtime(work, place))
     (work / LIBRARY).rename(directory / LIBRARY)
     shutil.rmtree(work)
+
+
+def _harness(verilog: Verilog) -> str:
+    return MEMORY_HARNESS if verilog.top == MEMORY_TOP else "harness.cpp"
 
 
 def _runtime_key(flags: Flags) -> str:
