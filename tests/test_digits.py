@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import gemel
-from gemel.driver.device import Event
+from gemel.driver.device import TraceEvent
 from gemel.models import digits as model
 from gemel.models.digits_demo import run_demo
 from gemel.report.pictures import draw_digits
@@ -84,7 +84,11 @@ def test_pictures_and_trace(tmp_path, rng):
     labels = rng.integers(0, 10, 80)
     predictions = np.where(np.arange(80) % 16 == 0, (labels + 1) % 10, labels)
     draw_digits(tmp_path / "digits.png", rng.integers(0, 17, (80, 64)).astype(np.float32), labels, predictions, "title")
-    events = [Event(Unit.LOAD, 0, 100, 150), Event(Unit.TENSOR, 1, 130, 190), Event(Unit.STORE, 2, 180, 260)]
+    events = [
+        TraceEvent(Unit.LOAD, 0, 100, 150),
+        TraceEvent(Unit.TENSOR, 1, 130, 190),
+        TraceEvent(Unit.STORE, 2, 180, 260),
+    ]
     rows = [("INT8", [Section(name="layer 1", remark="", events=events)])]
     draw_timeline(tmp_path / "timeline.png", rows)
     assert all((tmp_path / name).read_bytes().startswith(b"\x89PNG") for name in ("digits.png", "timeline.png"))

@@ -21,7 +21,7 @@ class Inside:
     def __init__(self, dut: Any, members: dict[str, str], inputs: dict[str, int]):
         self.dut, self.members, self.inputs = dut, members, inputs
         self.sets: dict[str, int] = {}
-        self.pulses: list[str] = []
+        self.pulses: list[tuple[str, int]] = []
 
     def drive(self) -> None:
         for name, word in self.inputs.items():
@@ -33,7 +33,7 @@ class Inside:
     def sample(self) -> None:
         for name, access in self.members.items():
             if access == "wo" and value(getattr(self.dut, name)):
-                self.pulses.append(name)
+                self.pulses.append((name, value(getattr(self.dut, name))))
 
 
 @cocotb.test()

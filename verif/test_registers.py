@@ -66,7 +66,7 @@ def model(values: dict[str, int], accesses: list[tuple[Any, ...]]) -> tuple[list
                 values[name] = (values[name] & ~mask) | (data & mask)
             elif access == "w1c":
                 values[name] &= ~(data & mask)
-            result = [name] if access == "wo" else []
+            result = [(name, data & mask)] if access == "wo" and data & mask else []
         elif kind == "clash":
             values[name] = (values[name] & ~more[0]) | more[2]
             result = []

@@ -1,10 +1,13 @@
-"""The instruction-level model of a chip: registers, command ring and core behind the interface of a simulated chip.
+"""The instruction-level model of a chip: registers, command rings and cores behind the interface of a simulated chip.
 
-It executes the same rings, programs and registers as the hardware and gives the same memory, flags and faults.
-It has no clock: counters of cycles read zero.
+It executes the same rings, programs and registers as the hardware and gives the same memory, flags and faults, as long
+as rings and cores meet only as they should: through WAIT and SIGNAL. It has no clock: counters of cycles and timestamps
+read zero.
 """
 
 from __future__ import annotations
+
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,14 +15,16 @@ from numpy.typing import NDArray
 from gemel_golden.config import ChipConfig
 from gemel_golden.config import config as named_config
 from gemel_golden.core import Core
-from gemel_golden.faults import Fault
-from gemel_golden.isa import SEMAPHORES, FaultCode, Unit
-from gemel_golden.packets import PACKET_BYTES, PacketType, decode_packet
-from gemel_golden.registers import BLOCKS, ID_VALUE, VERSION, find
+from gemel_golden.dispatch import Dispatcher
+from gemel_golden.isa import SEMAPHORES, Unit
+from gemel_golden.registers import CHIP, CORE, ID_VALUE, VERSION, find
+from gemel_golden.ring import Ring
 
 __all__ = ["GoldenChip"]
 
 MASK32 = (1 << 32) - 1
+FAULTS = 16
+"""Bit of irq_status at which the rings' faults begin."""
 
 
 class GoldenChip:
@@ -31,10 +36,18 @@ class GoldenChip:
     def __init__(self, chip: str | ChipConfig, memory_bytes: int):
         self.config = named_config(chip)
         self.memory: NDArray[np.uint8] = np.zeros(memory_bytes, np.uint8)
-        self.core = Core(self.config, self.memory)
-        self._values = {name: dict.fromkeys(block.registers, 0) for name, block in BLOCKS.items()}
-        self._running = False
-        self._waiting_packet = False
+        self.reset()
+
+    def reset(self) -> None:
+        """All state but memory as at the start."""
+        self.cores = [Core(self.config, self.memory) for _ in range(self.config.cores)]
+        self.dispatcher = Dispatcher(self.cores)
+        self._chip = dict.fromkeys(CHIP.registers, 0)
+        self._core = [dict.fromkeys(CORE.registers, 0) for _ in self.cores]
+        self.rings = [
+            Ring(self.memory, self.dispatcher, partial(self._raise, number), partial(self._raise, FAULTS + number))
+            for number in range(self.config.rings)
+        ]
 
     @property
     def cycles(self) -> int:
@@ -51,11 +64,14 @@ class GoldenChip:
     def read_register(self, offset: int) -> int:
         """The 32-bit register at a byte offset; unknown offsets read 0, as on the bus."""
         found = find(offset)
-        if found is None or found[1] or found[2].access == "wo":
+        if found is None or found[2].access == "wo":
             return 0
-        block, _, register = found
-        shown = {"chip": self._chip_register, "ring": self._ring_register, "core": self._core_register}
-        return shown[block.name](register.name)
+        block, index, register = found
+        if block.name == "chip":
+            return self._chip_register(register.name)
+        if block.name == "ring":
+            return self.rings[index].read(register.name) if index < len(self.rings) else 0
+        return self._core_register(index, register.name) if index < len(self.cores) else 0
 
     def _chip_register(self, name: str) -> int:
         constants = {
@@ -63,29 +79,22 @@ class GoldenChip:
             "version": VERSION,
             "array": self.config.rows | self.config.cols << 8,
             "l1_bytes": self.config.l1_bytes,
-            "cores": 1,
-            "rings": 1,
+            "cores": self.config.cores,
+            "rings": self.config.rings,
         }
-        return constants.get(name, self._values["chip"][name])
+        return constants.get(name, self._chip[name])
 
-    def _ring_register(self, name: str) -> int:
-        ring = self._values["ring"]
-        if name != "status":
-            return ring[name]
-        busy = ring["read"] != ring["write"]
-        return busy | self._running << 1 | (ring["fault_code"] != 0) << 2 | self._waiting_packet << 3
-
-    def _core_register(self, name: str) -> int:
-        core = self.core
+    def _core_register(self, index: int, name: str) -> int:
+        core, running = self.cores[index], self.dispatcher.running(index)
         match name:
             case "busy":
-                return self._running << Unit.SEQUENCER | sum(1 << unit for unit, queue in core.queues.items() if queue)
+                return running << Unit.SEQUENCER | sum(1 << unit for unit, queue in core.queues.items() if queue)
             case "flags":
                 return core.flags.invalid | core.flags.overflow << 1 | (core.flags.saturated > 0) << 2
             case "saturated":
                 return core.flags.saturated & MASK32
             case "waiting":
-                return sum(1 << unit for unit in core.waiting()) if self._running else 0
+                return sum(1 << unit for unit in core.waiting()) if running else 0
             case "load_pc" | "tensor_pc" | "store_pc" | "vector_pc":
                 queue = core.queues[Unit[name.removesuffix("_pc").upper()]]
                 return queue[0].pc if queue else core.pc
@@ -94,92 +103,36 @@ class GoldenChip:
             case "sequencer_pc":
                 return core.pc
             case "semaphore_value":
-                return core.semaphores[self._values["core"]["semaphore_select"] % SEMAPHORES]
-        return self._values["core"][name]
+                return core.semaphores[self._core[index]["semaphore_select"] % SEMAPHORES]
+        return self._core[index][name]
 
     def write_register(self, offset: int, value: int) -> None:
         """Write a 32-bit register; writes to read-only and unknown ones are ignored, as on the bus."""
         found = find(offset)
-        if found is None or found[1]:
+        if found is None:
             return
-        values, register = self._values[found[0].name], found[2]
+        block, index, register = found
+        pages = {"chip": [self._chip], "ring": [ring.values for ring in self.rings], "core": self._core}[block.name]
+        if index >= len(pages):
+            return
         if register.access == "w1c":
-            values[register.name] &= ~value
+            pages[index][register.name] &= ~value
         elif register.access == "rw":
-            values[register.name] = value & MASK32
-        elif register.name == "fault_clear":
-            for part in ("fault_code", "fault_unit", "fault_pc", "fault_address_lo", "fault_address_hi"):
-                values[part] = 0
+            pages[index][register.name] = value & MASK32
+        elif register.name == "fault_clear" and value & 1:
+            self.rings[index].clear()
+        elif register.name == "core_reset":
+            for ring in self.rings:
+                ring.reset(value)
 
     def run(self, max_cycles: int) -> bool:
-        """Process the ring as far as it goes; the interrupt line. ``max_cycles`` is ignored: there is no clock."""
-        ring = self._values["ring"]
-        while ring["control"] & 1 and not ring["fault_code"]:
-            if not self._running and ring["read"] == ring["write"]:
-                break
-            try:
-                done = self._packet()
-            except Fault as fault:
-                self._running = False
-                self._record(fault)
-                done = True
-            if not done:
-                break
-            ring["read"] = (ring["read"] + 1) & MASK32
-        chip = self._values["chip"]
-        return bool(chip["irq_status"] & chip["irq_enable"])
+        """Process the rings as far as they go; the interrupt line. ``max_cycles`` is ignored: there is no clock."""
+        moved = True
+        while moved:
+            moved = False
+            for ring in self.rings:
+                moved |= ring.advance()
+        return bool(self._chip["irq_status"] & self._chip["irq_enable"])
 
-    def _packet(self) -> bool:
-        """Do the packet at the ring's read index; ``False`` when it has to wait."""
-        ring = self._values["ring"]
-        index = ring["read"]
-        base = ring["base_lo"] | ring["base_hi"] << 32
-        address = base + PACKET_BYTES * (index % max(1, ring["size"]))
-        raw = self._word(address, PACKET_BYTES, index)
-        try:
-            kind, values = decode_packet(raw)
-        except ValueError:
-            raise Fault(FaultCode.ILLEGAL_PACKET, Unit.COMMAND, 0, index) from None
-        match kind:
-            case PacketType.LAUNCH:
-                return self._launch(values, index)
-            case PacketType.WAIT:
-                word = int.from_bytes(self._word(values["address"], 8, index), "little")
-                self._waiting_packet = word < values["value"]
-                return not self._waiting_packet
-            case PacketType.SIGNAL:
-                self._write_word(values["address"], values["value"], index)
-                if values["timestamp"]:
-                    self._write_word(values["address"] + 8, self.cycles, index)
-                self._values["chip"]["irq_status"] |= values["interrupt"]
-        return True
-
-    def _launch(self, values: dict[str, int], index: int) -> bool:
-        if not self._running:
-            count = values["arguments"]
-            block = self._word(values["argument_block"], 8 * count, index) if count else b""
-            arguments = [int(word) for word in np.frombuffer(block, "<u8")]
-            self.core.launch(values["program"], values["length"], arguments)
-            self._running = True
-        self._running = not self.core.run()
-        return not self._running
-
-    def _word(self, address: int, size: int, index: int) -> bytes:
-        if address + size > len(self.memory):
-            raise Fault(FaultCode.MEMORY_READ, Unit.COMMAND, address, index)
-        return self.memory[address : address + size].tobytes()
-
-    def _write_word(self, address: int, value: int, index: int) -> None:
-        if address + 8 > len(self.memory):
-            raise Fault(FaultCode.MEMORY_WRITE, Unit.COMMAND, address, index)
-        self.memory[address : address + 8] = np.frombuffer(value.to_bytes(8, "little"), np.uint8)
-
-    def _record(self, fault: Fault) -> None:
-        self._values["ring"] |= {
-            "fault_code": int(fault.code),
-            "fault_unit": int(fault.unit),
-            "fault_pc": fault.pc,
-            "fault_address_lo": fault.address & MASK32,
-            "fault_address_hi": fault.address >> 32,
-        }
-        self._values["chip"]["irq_status"] |= 1 << 16
+    def _raise(self, bit: int) -> None:
+        self._chip["irq_status"] |= 1 << bit

@@ -27,6 +27,10 @@ class ChipConfig:
     """
 
     name: str
+    cores: int = 1
+    """Cores; a launch runs on any set of them."""
+    rings: int = 1
+    """Command rings, which go on beside each other."""
     rows: int = 8
     """Rows of dot units in the tensor core."""
     cols: int = 4
@@ -70,6 +74,9 @@ class ChipConfig:
             value = getattr(self, name)
             if value < 1 or value & (value - 1):
                 refuse(f"{name} must be a power of two, not {value}")
+        for name, most in (("cores", 32), ("rings", 16)):
+            if not 1 <= getattr(self, name) <= most:
+                refuse(f"{name} must lie between 1 and {most}, not {getattr(self, name)}")
         if self.tile != 32:
             refuse(f"tile must be 32 (the transposing square holds 32 chunks), not {self.tile}")
         if self.rows > self.tile or self.cols > DRAIN_LANES:
@@ -139,9 +146,11 @@ class ChipConfig:
 CONFIGS: dict[str, ChipConfig] = {
     c.name: c
     for c in (
-        ChipConfig(name="nano", rows=2, cols=2, l1_bytes=128 * 1024, l1_banks=4, outstanding=16, fetch_depth=16),
-        ChipConfig(name="inference"),
-        ChipConfig(name="training", rows=4, cols=4),
+        ChipConfig(
+            name="nano", rings=2, rows=2, cols=2, l1_bytes=128 * 1024, l1_banks=4, outstanding=16, fetch_depth=16
+        ),
+        ChipConfig(name="inference", rings=4),
+        ChipConfig(name="training", rings=4, rows=4, cols=4),
     )
 }
 """The named builds."""

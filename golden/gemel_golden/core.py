@@ -71,6 +71,8 @@ class Core:
         self.loops: list[list[int]] = []
         self.pc = 0
         self.halted = False
+        self.steps = 0
+        """Instructions queued and instructions done so far."""
 
     def launch(self, address: int, length: int, arguments: Sequence[int] = ()) -> None:
         """Set a launch up: program address and length (instructions), values of registers 1, 2, ...; see `run`."""
@@ -125,6 +127,7 @@ class Core:
         if not queue or not self._granted(queue[0].values):
             return False
         issued = queue.popleft()
+        self.steps += 1
         self._take(issued.values)
         try:
             match issued.opcode:
@@ -165,6 +168,7 @@ class Core:
             if not done:
                 return not start
             start = False
+            self.steps += 1
         return True
 
     def _issue(self, row: Instruction, values: dict[str, int]) -> bool:

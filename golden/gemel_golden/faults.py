@@ -6,7 +6,8 @@ __all__ = ["Fault"]
 
 
 class Fault(Exception):
-    """A fault's record. Raised by the golden units, which leave ``pc`` (the instruction's index) to their caller.
+    """A fault's record. Raised by the golden units, which leave ``pc`` (the instruction's index) and ``core`` to their
+    callers.
 
     ``address`` is a byte address of L1 (L1_ADDRESS) or of memory (MEMORY_READ, MEMORY_WRITE, FETCH), and 0 otherwise.
     """
@@ -17,6 +18,7 @@ class Fault(Exception):
         self.unit = unit
         self.address = address
         self.pc = pc
+        self.core = 0
 
     def __str__(self) -> str:
         return f"{self.code.name} in {self.unit.name} at instruction {self.pc}, address {self.address:#x}"

@@ -24,10 +24,26 @@ PACKETS: dict[PacketType, tuple[Field, ...]] = {
     PacketType.NOP: (),
     PacketType.LAUNCH: (
         Field(name="arguments", lsb=8, width=8, hi=MAX_ARGUMENTS, doc="number of 64-bit arguments"),
-        Field(name="cores", lsb=32, width=32, lo=1, hi=1, default=1, doc="mask of the cores that run it"),
+        Field(
+            name="cores",
+            lsb=32,
+            width=32,
+            lo=1,
+            default=1,
+            doc="mask of the cores that run it; it begins once all are free",
+        ),
         Field(name="program", lsb=64, width=64, multiple=64, doc="memory address of the first instruction"),
         Field(name="length", lsb=128, width=32, lo=1, hi=(1 << 24) - 1, default=1, doc="instructions in the program"),
-        Field(name="argument_block", lsb=192, width=64, multiple=64, doc="memory address of the arguments"),
+        Field(
+            name="argument_block", lsb=192, width=64, multiple=64, doc="memory address of the first core's arguments"
+        ),
+        Field(
+            name="argument_stride",
+            lsb=256,
+            width=32,
+            multiple=64,
+            doc="bytes from one core's arguments to those of the next core of the mask; 0: all have the same",
+        ),
     ),
     PacketType.WAIT: (
         Field(name="address", lsb=64, width=64, multiple=8, doc="memory address of a 64-bit word"),

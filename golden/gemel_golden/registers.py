@@ -90,6 +90,12 @@ CHIP = Block(
             doc="bit r: a SIGNAL of ring r asked for an interrupt; bit 16 + r: a fault stopped ring r",
         ),
         _rw("irq_enable", 0x01C, "which bits of irq_status raise the interrupt line"),
+        Register(
+            name="core_reset",
+            offset=0x028,
+            access="wo",
+            doc="bit c: end the launch that core c runs, with fault CANCELLED; other launches go on",
+        ),
         *_pair("cycles", 0x020, "ro", "free-running clock; reading the low half holds the high half"),
     ),
 )
@@ -103,20 +109,26 @@ RING = Block(
     doc="A ring of packets and what came of them.",
     table=(
         _rw("control", 0x00, "bit 0: the command processor reads the ring"),
-        _ro("status", 0x04, "bit 0 busy, 1 launch running, 2 faulted, 3 held by a WAIT packet"),
+        _ro(
+            "status",
+            0x04,
+            "bit 0 busy, 1 launch running, 2 faulted, 3 held by a WAIT packet, 4 a LAUNCH waits for cores",
+        ),
         *_pair("base", 0x08, "rw", "memory address of the ring, a multiple of 64"),
         _rw("size", 0x10, "packets in the ring, a power of two"),
         _rw("write", 0x14, "doorbell: packets written so far, modulo 2^32"),
         _ro("read", 0x18, "packets done so far, modulo 2^32"),
+        _rw("priority", 0x1C, "0..7: of rings whose launches want the same cores the highest goes first"),
         _ro("fault_code", 0x20, "why the launch was stopped (isa.FaultCode); 0: it was not"),
         _ro("fault_unit", 0x24, "the unit (isa.Unit)"),
+        _ro("fault_core", 0x28, "the core whose fault it was; 0 for unit COMMAND"),
         _ro("fault_pc", 0x2C, "index of the instruction in its program; for unit COMMAND, of the packet in the ring"),
         *_pair("fault_address", 0x30, "ro", "the address at fault, or 0"),
         Register(
             name="fault_clear",
             offset=0x38,
             access="wo",
-            doc="any write clears the record; the ring goes on with the next packet",
+            doc="bit 0: clear the record; the ring goes on with the next packet",
         ),
     ),
 )

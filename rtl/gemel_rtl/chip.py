@@ -1,40 +1,57 @@
-"""The chip: command processor, registers, core and arbiters behind one AXI4 port and one AXI4-Lite port."""
+"""The chip: command side, cores and arbiters behind AXI4 ports and one AXI4-Lite port."""
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
 
 from gemel_golden.config import WORD, ChipConfig
-from gemel_golden.registers import ADDRESS_BITS, BLOCKS, CORE, ID_VALUE, VERSION
-from gemel_rtl.command.processor import CommandProcessor
-from gemel_rtl.command.registers import RegisterFile
+from gemel_golden.isa import Unit
+from gemel_golden.registers import ADDRESS_BITS, CORE
+from gemel_rtl.command.command import Command
 from gemel_rtl.core import Core
 from gemel_rtl.interfaces import AXI_DATA_BITS, PC_BITS
 from gemel_rtl.noc.arbiter import ReadArbiter, WriteArbiter
 from gemel_rtl.sequencer.decode import UNITS
+from gemel_rtl.shared import Shared
 
-__all__ = ["ID_BITS", "READ_IDS", "WRITE_IDS", "Chip"]
+__all__ = ["Chip", "id_bits", "read_ids", "write_ids"]
 
-ID_BITS = 2
-READ_IDS = ("command", "fetch", "load")
-"""Who has which ARID."""
-WRITE_IDS = ("command", "store")
-"""Who has which AWID."""
 BEAT_SIZE = WORD.bit_length() - 1
 INCR = 1
 
 
+def read_ids(config: ChipConfig) -> list[str]:
+    """Who has which ARID."""
+    return ["command", *(f"{unit}_{core}" for core in range(config.cores) for unit in ("fetch", "load"))]
+
+
+def write_ids(config: ChipConfig) -> list[str]:
+    """Who has which AWID."""
+    return ["command", *(f"store_{core}" for core in range(config.cores))]
+
+
+def id_bits(config: ChipConfig) -> int:
+    """Width of ARID and AWID."""
+    return ceil_log2(len(read_ids(config)))
+
+
+def trace_name(unit: Unit, core: int) -> str:
+    """Name of a unit's trace ports: trace_load for core 0, trace_load_1 for core 1, ..."""
+    return f"trace_{unit.name.lower()}" + (f"_{core}" if core else "")
+
+
 def _axi(config: ChipConfig, port: int) -> dict[str, wiring.Member]:
     """An AXI4 manager port by its standard names."""
-    address = config.mem_address_bits
+    address, bits = config.mem_address_bits, id_bits(config)
     widths = {
-        "aw": {"id": ID_BITS, "addr": address, "len": 8, "size": 3, "burst": 2, "valid": 1, "ready": 1},
+        "aw": {"id": bits, "addr": address, "len": 8, "size": 3, "burst": 2, "valid": 1, "ready": 1},
         "w": {"data": AXI_DATA_BITS, "strb": WORD, "last": 1, "valid": 1, "ready": 1},
-        "b": {"id": ID_BITS, "resp": 2, "valid": 1, "ready": 1},
-        "ar": {"id": ID_BITS, "addr": address, "len": 8, "size": 3, "burst": 2, "valid": 1, "ready": 1},
-        "r": {"id": ID_BITS, "data": AXI_DATA_BITS, "resp": 2, "last": 1, "valid": 1, "ready": 1},
+        "b": {"id": bits, "resp": 2, "valid": 1, "ready": 1},
+        "ar": {"id": bits, "addr": address, "len": 8, "size": 3, "burst": 2, "valid": 1, "ready": 1},
+        "r": {"id": bits, "data": AXI_DATA_BITS, "resp": 2, "last": 1, "valid": 1, "ready": 1},
     }
     return _flat(f"m_axi{port}", widths, inward=("b", "r"))
 
@@ -60,11 +77,12 @@ def _flat(prefix: str, widths: dict[str, dict[str, int]], inward: tuple[str, ...
 
 
 class Chip(wiring.Component):
-    """One core behind a command ring: `gemel_golden.chip.GoldenChip`.
+    """Cores behind command rings: `gemel_golden.chip.GoldenChip`.
 
     Parameters: config.
-    Members: `m_axi<i>_*`: AXI4, 64-byte beats, INCR bursts within 4 KB, IDs by `READ_IDS` and `WRITE_IDS`; `s_axil_*`:
-    the registers; `irq`; `trace_<unit>_start`, `_pc`, `_stop`, `_stop_pc`: timelines (see `gemel_rtl.core.Trace`).
+    Members: `m_axi<i>_*`: AXI4, 64-byte beats, INCR bursts within 4 KB, IDs by `read_ids` and `write_ids`; `s_axil_*`:
+    the registers; `irq`; `trace_<unit>_start`, `_pc`, `_stop`, `_stop_pc`: timelines (see `gemel_rtl.core.Trace`), of
+    core c > 0 `trace_<unit>_<c>_...`.
     """
 
     def __init__(self, config: ChipConfig):
@@ -74,26 +92,36 @@ class Chip(wiring.Component):
             _axi(config, 0)
             | _axi_lite()
             | {"irq": Out(1)}
-            | {f"trace_{u.name.lower()}_{name}": Out(width) for u in UNITS for name, width in traces.items()}
+            | {
+                f"{trace_name(unit, core)}_{name}": Out(width)
+                for core in range(config.cores)
+                for unit in UNITS
+                for name, width in traces.items()
+            }
         )
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        m.submodules.command = command = CommandProcessor(self.config, id_bits=ID_BITS)
-        m.submodules.registers = registers = RegisterFile(dict.fromkeys(BLOCKS, 1))
-        m.submodules.core = core = Core(self.config, id_bits=ID_BITS)
-        m.submodules.reads = reads = ReadArbiter(self.config, len(READ_IDS), id_bits=ID_BITS)
-        m.submodules.writes = writes = WriteArbiter(self.config, len(WRITE_IDS), id_bits=ID_BITS)
-        wiring.connect(m, command.launch, core.launch)
-        readers = {"command": command.read, "fetch": core.fetch_bus, "load": core.load_bus}
-        writers = {"command": command.write, "store": core.store_bus}
-        for i, name in enumerate(READ_IDS):
-            wiring.connect(m, readers[name], reads.i[i])
-        for i, name in enumerate(WRITE_IDS):
-            wiring.connect(m, writers[name], writes.i[i])
+        bits = id_bits(self.config)
+        m.submodules.command = command = Command(self.config, id_bits=bits)
+        m.submodules.reads = reads = ReadArbiter(self.config, len(read_ids(self.config)), id_bits=bits)
+        m.submodules.writes = writes = WriteArbiter(self.config, len(write_ids(self.config)), id_bits=bits)
+        readers, writers = [command.read], [command.write]
+        for c in range(self.config.cores):
+            core = Core(self.config, id_bits=bits)
+            if self.config.cores > 1:
+                core = Shared(core, name="gemel_core")
+            m.submodules[f"core_{c}"] = core
+            self._core(m, c, core, command)
+            readers += [core.fetch_bus, core.load_bus]
+            writers.append(core.store_bus)
+        for port, reader in zip(reads.i, readers, strict=True):
+            wiring.connect(m, reader, port)
+        for port, writer in zip(writes.i, writers, strict=True):
+            wiring.connect(m, writer, port)
 
         self._memory_port(m, 0, reads.o, writes.o)
-        lite = registers.bus
+        lite = command.bus
         m.d.comb += [lite.aw.payload.eq(self._port("s_axil_awaddr")), lite.ar.payload.eq(self._port("s_axil_araddr"))]
         m.d.comb += self._port("s_axil_bresp").eq(lite.b.payload)
         for channel, stream, out in (("aw", lite.aw, False), ("ar", lite.ar, False), ("b", lite.b, True)):
@@ -101,45 +129,19 @@ class Chip(wiring.Component):
         self._channel(m, "s_axil_w", lite.w, out=False)
         self._channel(m, "s_axil_r", lite.r, out=True)
 
+        m.d.comb += self.irq.eq(command.irq)
+        return m
+
+    def _core(self, m: Module, c: int, core: Any, command: Command) -> None:
+        """Connect core c to its launches, registers and traces."""
+        wiring.connect(m, command.launch[c], core.launch)
+        page = command.core[c]
+        m.d.comb += core.semaphore_select.eq(page.semaphore_select)
+        m.d.comb += [getattr(page, r.name).eq(getattr(core, r.name)) for r in CORE.table if r.access == "ro"]
         for unit in UNITS:
             trace = getattr(core, f"trace_{unit.name.lower()}")
             for name in trace.signature.members:
-                m.d.comb += self._port(f"trace_{unit.name.lower()}_{name}").eq(getattr(trace, name))
-        self._registers(m, registers, command, core)
-        return m
-
-    def _registers(self, m: Module, registers: Any, command: CommandProcessor, core: Core) -> None:
-        """Each register's value or use."""
-        clock = Signal(64)
-        m.d.sync += clock.eq(clock + 1)
-        chip, ring, page = registers.chip[0], registers.ring[0], registers.core[0]
-        m.d.comb += [
-            command.enable.eq(ring.control[0]),
-            command.ring_base.eq(Cat(ring.base_lo, ring.base_hi)),
-            command.ring_size.eq(ring.size),
-            command.ring_write.eq(ring.write),
-            command.fault_clear.eq(ring.fault_clear),
-            command.clock.eq(clock),
-            core.semaphore_select.eq(page.semaphore_select),
-            chip.irq_status_set.eq(command.interrupt | command.faulted << 16),
-        ]
-        m.d.sync += self.irq.eq((chip.irq_status & chip.irq_enable).any())
-        m.d.comb += [
-            chip.id.eq(ID_VALUE),
-            chip.version.eq(VERSION),
-            chip.array.eq(self.config.rows | self.config.cols << 8),
-            chip.l1_bytes.eq(self.config.l1_bytes),
-            chip.cores.eq(1),
-            chip.rings.eq(1),
-            Cat(chip.cycles_lo, chip.cycles_hi).eq(clock),
-            ring.status.eq(Cat(command.busy, command.running, command.fault.code != 0, command.waiting)),
-            ring.read.eq(command.ring_read),
-            ring.fault_code.eq(command.fault.code),
-            ring.fault_unit.eq(command.fault.unit),
-            ring.fault_pc.eq(command.fault.pc),
-            Cat(ring.fault_address_lo, ring.fault_address_hi).eq(command.fault.address),
-        ]
-        m.d.comb += [getattr(page, r.name).eq(getattr(core, r.name)) for r in CORE.table if r.access == "ro"]
+                m.d.comb += self._port(f"{trace_name(unit, c)}_{name}").eq(getattr(trace, name))
 
     def _memory_port(self, m: Module, port: int, read: Any, write: Any) -> None:
         for channel, stream, out in (

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gemel.driver.assembly import assemble, disassemble
     from gemel.driver.buffer import Buffer
-    from gemel.driver.device import Device, Event, Launch, Result, open
+    from gemel.driver.device import Device, TraceEvent, open
     from gemel.driver.faults import DeviceError, DeviceFault, DeviceTimeout
+    from gemel.driver.launch import Launch, Result
     from gemel.driver.memory import OutOfDeviceMemory
     from gemel.driver.program import Program, reg
+    from gemel.driver.stream import Event, Stream
     from gemel.kernels.activations import (
         elu,
         elu_backward,
@@ -73,7 +75,9 @@ __all__ = [
     "OutOfDeviceMemory",
     "Program",
     "Result",
+    "Stream",
     "Tensor",
+    "TraceEvent",
     "adamw",
     "add",
     "add_bias",
@@ -166,10 +170,12 @@ __all__ = [
 _HOMES = {
     "driver.assembly": ("assemble", "disassemble"),
     "driver.buffer": ("Buffer",),
-    "driver.device": ("Device", "Event", "Launch", "Result", "open"),
+    "driver.device": ("Device", "TraceEvent", "open"),
     "driver.faults": ("DeviceError", "DeviceFault", "DeviceTimeout"),
+    "driver.launch": ("Launch", "Result"),
     "driver.memory": ("OutOfDeviceMemory",),
     "driver.program": ("Program", "reg"),
+    "driver.stream": ("Event", "Stream"),
     "kernels.matmul": ("matmul",),
     "kernels.matmul_fp32": ("matmul_fp32",),
     "kernels.activations": (

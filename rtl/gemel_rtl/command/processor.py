@@ -1,22 +1,24 @@
-"""The command processor: executes the ring's packets in order."""
+"""The processor of one ring: executes its packets in order."""
 
 from typing import Any
 
-from amaranth.hdl import Array, C, Cat, Module, Mux, Signal
-from amaranth.lib import enum, wiring
+from amaranth.hdl import Array, Cat, Module, Mux, Signal
+from amaranth.lib import enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from gemel_golden.config import ChipConfig
+from gemel_golden.config import WORD, ChipConfig
 from gemel_golden.isa import FaultCode, Unit
 from gemel_golden.packets import PACKETS, PacketType
-from gemel_rtl.command.reader import Reader
+from gemel_rtl.command.dispatcher import PRIORITY_BITS
 from gemel_rtl.command.ring import Ring
-from gemel_rtl.interfaces import axi_read, axi_write
-from gemel_rtl.launch import FaultRecord, Launch
+from gemel_rtl.command.writer import word_write
+from gemel_rtl.interfaces import AXI_DATA_BITS
+from gemel_rtl.launch import RingFault, ring_launch
 from gemel_rtl.sequencer.legality import any_of, illegal_field, is_kind
 
-__all__ = ["CommandProcessor"]
+__all__ = ["CommandProcessor", "Control", "Status"]
 
+SHIFT = WORD.bit_length() - 1
 POLL_CYCLES = 64
 """Cycles between a WAIT's answer and its next look at memory."""
 
@@ -37,66 +39,86 @@ class State(enum.Enum, shape=4):
     STOPPED = 10
 
 
+Control = wiring.Signature(
+    {
+        "enable": Out(1),
+        "base": Out(64),
+        "size": Out(32),
+        "write": Out(32),
+        "priority": Out(PRIORITY_BITS),
+        "fault_clear": Out(1),
+    }
+)
+"""What a ring's page of registers asks for."""
+
+Status = wiring.Signature(
+    {
+        "read": Out(32),
+        "fault": Out(RingFault),
+        "busy": Out(1),
+        "running": Out(1),
+        "waiting": Out(1),
+        "queued": Out(1),
+        "interrupt": Out(1),
+        "faulted": Out(1),
+    }
+)
+"""What a ring's page of registers shows; `interrupt` and `faulted` are pulses for irq_status."""
+
+
 class CommandProcessor(wiring.Component):
-    """Executes packets as `gemel_golden.chip.GoldenChip` defines; the next packet is fetched meanwhile.
+    """Executes a ring's packets as `gemel_golden.chip.GoldenChip` defines; the next packet is fetched meanwhile.
 
-    LAUNCH asks for its arguments and starts the core's fetch in the same cycle. WAIT looks at its word every 64
-    cycles. A SIGNAL is one beat, and its interrupt comes after the write's response. Disabled, a WAIT is given up (it
-    begins again once enabled); anything else is finished first. A fault, of a packet or of the launch, leaves the
-    record in `fault` and stops the ring until `fault_clear`; the packet counts as done.
+    LAUNCH starts its cores' fetch as soon as the dispatcher grants them, and then asks for its arguments. WAIT looks at
+    its word every 64 cycles. A SIGNAL's interrupt comes after the write's response. Disabled, a WAIT and a LAUNCH that
+    waits for cores are given up (they begin again once enabled); anything else is finished first. A fault, of a packet
+    or of the launch, leaves the record in `fault` and stops the ring until `fault_clear`; the packet counts as done.
 
-    Parameters: config; id_bits, bus_id: width and value of ARID and AWID.
-    Members: `enable`, `ring_base`, `ring_size`, `ring_write`, `ring_read`, `fault`, `fault_clear`: the registers;
-    `clock`: what a SIGNAL's timestamp reads; `interrupt`, `faulted`: pulses for irq_status; `busy`, `running`,
-    `waiting`: bits of `status`; `launch`; `read`, `write`: the bus.
+    Parameters: config.
+    Members: `control`, `status`: the ring's registers; `launch`: to the dispatcher; `packet`, `word`, `packet_valid`,
+    `word_valid`, `data`, `error`: the ring's side of `Reader`; `signal`, `signal_done`, `signal_error`: of `Writer`.
     """
 
-    def __init__(self, config: ChipConfig, *, id_bits: int = 2, bus_id: int = 0):
+    def __init__(self, config: ChipConfig):
         self.config = config
-        self.id_bits = id_bits
-        self.bus_id = bus_id
+        address = Out(stream.Signature(config.mem_address_bits))
         super().__init__(
             {
-                "enable": In(1),
-                "ring_base": In(64),
-                "ring_size": In(32),
-                "ring_write": In(32),
-                "ring_read": Out(32),
-                "fault": Out(FaultRecord),
-                "fault_clear": In(1),
-                "clock": In(64),
-                "interrupt": Out(1),
-                "faulted": Out(1),
-                "busy": Out(1),
-                "running": Out(1),
-                "waiting": Out(1),
-                "launch": Out(Launch),
-                "read": Out(axi_read(config, id_bits)),
-                "write": Out(axi_write(config, id_bits)),
+                "control": In(Control),
+                "status": Out(Status),
+                "launch": Out(ring_launch(config)),
+                "packet": address,
+                "word": address,
+                "packet_valid": In(1),
+                "word_valid": In(1),
+                "data": In(AXI_DATA_BITS),
+                "error": In(1),
+                "signal": Out(stream.Signature(word_write(config))),
+                "signal_done": In(1),
+                "signal_error": In(1),
             }
         )
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         m.submodules.ring = ring = Ring(self.config)
-        m.submodules.reader = reader = Reader(self.config, id_bits=self.id_bits, bus_id=self.bus_id)
-        wiring.connect(m, reader.bus, wiring.flipped(self.read))
-        wiring.connect(m, ring.address, reader.packet)
+        wiring.connect(m, ring.address, wiring.flipped(self.packet))
 
+        control, status = self.control, self.status
         state = Signal(State)
         bits = Signal(512, reset_less=True)
         where = Signal(64, reset_less=True)
         m.d.comb += [
-            ring.enable.eq(self.enable),
-            ring.base.eq(self.ring_base),
-            ring.size.eq(self.ring_size),
-            ring.written.eq(self.ring_write),
-            ring.read.eq(self.ring_read + ((state != State.IDLE) & (state != State.STOPPED))),
-            ring.data_valid.eq(reader.packet_valid),
-            ring.data.eq(reader.data),
-            ring.error.eq(reader.error),
-            self.busy.eq((state != State.IDLE) | (self.enable & (self.ring_read != self.ring_write))),
-            self.waiting.eq((state == State.LOOK) | (state == State.COMPARE) | (state == State.PAUSE)),
+            ring.enable.eq(control.enable),
+            ring.base.eq(control.base),
+            ring.size.eq(control.size),
+            ring.written.eq(control.write),
+            ring.read.eq(status.read + ((state != State.IDLE) & (state != State.STOPPED))),
+            ring.data_valid.eq(self.packet_valid),
+            ring.data.eq(self.data),
+            ring.error.eq(self.error),
+            status.busy.eq((state != State.IDLE) | (control.enable & (status.read != control.write))),
+            status.waiting.eq((state == State.LOOK) | (state == State.COMPARE) | (state == State.PAUSE)),
         ]
 
         fields = {kind: {f.name: bits[f.lsb : f.lsb + f.width] for f in PACKETS[kind]} for kind in PacketType}
@@ -107,54 +129,65 @@ class CommandProcessor(wiring.Component):
         unreadable = Signal(reset_less=True)
         address = Signal(64, reset_less=True)
         high = self.config.mem_address_bits
-        m.d.comb += self.launch.program.eq(launch["program"])
-        m.d.comb += self.launch.length.eq(launch["length"])
+        payload = self.signal.payload
+        m.d.comb += [
+            payload.address.eq(address),
+            payload.value.eq(signal["value"]),
+            payload.timestamp.eq(signal["timestamp"]),
+        ]
+        mask = launch["cores"][: self.config.cores]
+        m.d.comb += [
+            self.launch.program.eq(launch["program"]),
+            self.launch.length.eq(launch["length"]),
+            self.launch.cores.eq(mask),
+        ]
 
+        # Arguments: `beats` for each core of `to_ask`, in order, at `place`; those of `to_answer` haven't come yet.
+        # Where all have the same, the first core stands for all.
+        each = launch["argument_stride"].any()
         beats = Signal(range(5))
-        asked = Signal(range(5))
-        answered = Signal(range(5))
+        place = Signal(65 - SHIFT, reset_less=True)
+        asked = Signal(range(4))
+        answered = Signal(range(4))
+        to_ask = Signal(self.config.cores)
+        to_answer = Signal(self.config.cores)
         failed = Signal()
         pause = Signal(range(POLL_CYCLES))
         in_range = Signal()
-        ask = Signal(self.config.mem_address_bits + 1)
+        ask = Signal(len(place))
         argument = self.launch.argument
         m.d.comb += [
             beats.eq((launch["arguments"] + 7) >> 3),
-            ask.eq((address[6:high] + asked) << 6),
-            reader.word.payload.eq(ask),
+            ask.eq(place + asked),
+            self.word.payload.eq(ask << SHIFT),
             argument.beat.eq(answered),
-            argument.words.eq(reader.data),
+            argument.words.eq(self.data),
             argument.enable.eq(Cat(launch["arguments"] > 8 * answered + w for w in range(8))),
-            self.launch.argument_valid.eq((state == State.ARGUMENTS) & reader.word_valid),
-            in_range.eq(~ask[high]),
-            self.running.eq((state == State.ARGUMENTS) | (state == State.RUN) | (state == State.CANCEL)),
+            in_range.eq(~ask[high - SHIFT :].any()),
+            status.running.eq((state == State.ARGUMENTS) | (state == State.RUN) | (state == State.CANCEL)),
             self.launch.go.eq(state == State.RUN),
         ]
+        with m.If((state == State.ARGUMENTS) & self.word_valid):
+            m.d.comb += self.launch.argument_cores.eq(Mux(each, to_answer & -to_answer, mask))
         reached = Signal(reset_less=True)
-        chosen = Array(reader.data[64 * i : 64 * (i + 1)] for i in range(8))[address[3:6]]
-
-        aw, w, b = self.write.aw, self.write.w, self.write.b
-        m.d.comb += b.ready.eq(1)
-        with m.If(aw.ready):
-            m.d.sync += aw.valid.eq(0)
-        with m.If(w.ready):
-            m.d.sync += w.valid.eq(0)
+        chosen = Array(self.data[64 * i : 64 * (i + 1)] for i in range(8))[address[3:6]]
 
         def finish() -> None:
-            m.d.sync += [state.eq(State.IDLE), self.ring_read.eq(self.ring_read + 1)]
+            m.d.sync += [state.eq(State.IDLE), status.read.eq(status.read + 1)]
 
         def fail(code: FaultCode, at: Signal | int = 0) -> None:
             m.d.sync += [
-                self.fault.code.eq(code),
-                self.fault.unit.eq(Unit.COMMAND),
-                self.fault.pc.eq(self.ring_read),
-                self.fault.address.eq(at),
+                status.fault.code.eq(code),
+                status.fault.unit.eq(Unit.COMMAND),
+                status.fault.pc.eq(status.read),
+                status.fault.address.eq(at),
+                status.fault.core.eq(0),
             ]
             stop()
 
         def stop() -> None:
-            m.d.comb += self.faulted.eq(1)
-            m.d.sync += [state.eq(State.STOPPED), self.ring_read.eq(self.ring_read + 1)]
+            m.d.comb += status.faulted.eq(1)
+            m.d.sync += [state.eq(State.STOPPED), status.read.eq(status.read + 1)]
 
         with m.Switch(state):
             with m.Case(State.IDLE):
@@ -169,6 +202,7 @@ class CommandProcessor(wiring.Component):
                     illegal.eq(
                         ~any_of(found.values())
                         | illegal_field(m, bits, found, {kind: PACKETS[kind] for kind in PacketType})
+                        | (found[PacketType.LAUNCH] & launch["cores"][self.config.cores :].any())
                     ),
                     address.eq(own),
                     beyond.eq(
@@ -177,8 +211,11 @@ class CommandProcessor(wiring.Component):
                         & ~found[PacketType.NOP]
                     ),
                     state.eq(State.EXECUTE),
+                    place.eq(own[SHIFT:]),
                     asked.eq(0),
                     answered.eq(0),
+                    to_ask.eq(mask),
+                    to_answer.eq(mask),
                     failed.eq(0),
                 ]
             with m.Case(State.EXECUTE):
@@ -191,53 +228,56 @@ class CommandProcessor(wiring.Component):
                 with m.Elif(beyond):
                     fail(FaultCode.MEMORY_READ, address)
                 with m.Elif(found[PacketType.LAUNCH]):
-                    m.d.comb += self.launch.start.eq(1)
-                    m.d.sync += state.eq(State.ARGUMENTS)
+                    m.d.comb += self.launch.valid.eq(1)
+                    m.d.comb += status.queued.eq(1)
+                    with m.If(self.launch.ready):
+                        m.d.sync += state.eq(State.ARGUMENTS)
+                    with m.Elif(~control.enable):
+                        m.d.sync += state.eq(State.IDLE)
                 with m.Elif(found[PacketType.WAIT]):
                     m.d.sync += state.eq(State.LOOK)
                 with m.Elif(found[PacketType.SIGNAL]):
-                    m.d.sync += [
-                        aw.valid.eq(1),
-                        aw.payload.id.eq(self.bus_id),
-                        aw.payload.addr.eq(address[6:high] << 6),
-                        aw.payload.len.eq(0),
-                        w.valid.eq(1),
-                        w.payload.last.eq(1),
-                        w.payload.strb.eq(Mux(signal["timestamp"], 0xFFFF, 0x00FF) << Cat(C(0, 4), address[4:6])),
-                        w.payload.data.eq(Cat(signal["value"], self.clock).replicate(4)),
-                        state.eq(State.RESPONSE),
-                    ]
+                    m.d.comb += self.signal.valid.eq(1)
+                    with m.If(self.signal.ready):
+                        m.d.sync += state.eq(State.RESPONSE)
                 with m.Else():
                     finish()
             with m.Case(State.ARGUMENTS):
-                m.d.comb += reader.word.valid.eq((asked != beats) & in_range)
-                with m.If(reader.word.valid & reader.word.ready):
+                m.d.comb += self.word.valid.eq(to_ask.any() & (beats != 0) & in_range)
+                with m.If(self.word.valid & self.word.ready):
                     m.d.sync += asked.eq(asked + 1)
-                with m.If(reader.word_valid):
-                    m.d.sync += [answered.eq(answered + 1), failed.eq(failed | reader.error)]
-                with m.If((asked == beats) & (answered == beats)):
+                    with m.If(asked == beats - 1):
+                        m.d.sync += [asked.eq(0), to_ask.eq(Mux(each, to_ask & (to_ask - 1), 0))]
+                        m.d.sync += place.eq(place + launch["argument_stride"][SHIFT:])
+                with m.If(self.word_valid):
+                    m.d.sync += [answered.eq(answered + 1), failed.eq(failed | self.error)]
+                    with m.If(answered == beats - 1):
+                        m.d.sync += [answered.eq(0), to_answer.eq(Mux(each, to_answer & (to_answer - 1), 0))]
+                with m.If((beats == 0) | ~to_answer.any()):
                     m.d.sync += state.eq(State.RUN)
                     with m.If(failed):
                         m.d.comb += self.launch.cancel.eq(1)
                         m.d.sync += state.eq(State.CANCEL)
-                with m.Elif((asked == answered) & ~in_range):
-                    m.d.sync += [asked.eq(beats), answered.eq(beats), failed.eq(1)]
+                with m.Elif((asked == answered) & (to_ask == to_answer) & ~in_range):
+                    m.d.sync += [to_ask.eq(0), to_answer.eq(0), failed.eq(1)]
             with m.Case(State.RUN):
                 with m.If(self.launch.done & (self.launch.fault.code == 0)):
                     finish()
                 with m.Elif(self.launch.done):
-                    m.d.sync += self.fault.eq(self.launch.fault)
+                    m.d.sync += status.fault.eq(self.launch.fault)
+                    with m.If(self.launch.fault.unit == Unit.COMMAND):
+                        m.d.sync += status.fault.pc.eq(status.read)
                     stop()
             with m.Case(State.CANCEL):
                 with m.If(self.launch.done):
                     fail(FaultCode.MEMORY_READ, address)
             with m.Case(State.LOOK):
-                m.d.comb += reader.word.valid.eq(1)
-                with m.If(reader.word.ready):
+                m.d.comb += self.word.valid.eq(1)
+                with m.If(self.word.ready):
                     m.d.sync += state.eq(State.COMPARE)
             with m.Case(State.COMPARE):
-                m.d.sync += [failed.eq(reader.error), reached.eq(chosen >= wait["value"]), pause.eq(POLL_CYCLES - 1)]
-                with m.If(reader.word_valid):
+                m.d.sync += [failed.eq(self.error), reached.eq(chosen >= wait["value"]), pause.eq(POLL_CYCLES - 1)]
+                with m.If(self.word_valid):
                     m.d.sync += state.eq(State.PAUSE)
             with m.Case(State.PAUSE):
                 m.d.sync += pause.eq(pause - 1)
@@ -245,17 +285,17 @@ class CommandProcessor(wiring.Component):
                     fail(FaultCode.MEMORY_READ, address)
                 with m.Elif(reached):
                     finish()
-                with m.Elif(~self.enable):
+                with m.Elif(~control.enable):
                     m.d.sync += state.eq(State.IDLE)
                 with m.Elif(pause == 0):
                     m.d.sync += state.eq(State.LOOK)
             with m.Case(State.RESPONSE):
-                with m.If(b.valid & (b.payload.resp != 0)):
+                with m.If(self.signal_done & self.signal_error):
                     fail(FaultCode.MEMORY_WRITE, address)
-                with m.Elif(b.valid):
-                    m.d.comb += self.interrupt.eq(signal["interrupt"])
+                with m.Elif(self.signal_done):
+                    m.d.comb += status.interrupt.eq(signal["interrupt"])
                     finish()
             with m.Case(State.STOPPED):
-                with m.If(self.fault_clear):
-                    m.d.sync += [self.fault.eq(0), state.eq(State.IDLE)]
+                with m.If(control.fault_clear):
+                    m.d.sync += [status.fault.eq(0), state.eq(State.IDLE)]
         return m

@@ -1,37 +1,41 @@
-"""The command processor's reads: the next packet ahead of time, and words that the present packet asks for."""
+"""The rings' reads: packets ahead of time, and words that the present packets ask for."""
 
 from typing import Any
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from gemel_golden.config import ChipConfig
+from gemel_rtl.command.turns import Turns
 from gemel_rtl.interfaces import AXI_DATA_BITS, axi_read
 
 __all__ = ["Reader"]
 
 OUTSTANDING = 8
+"""Reads under way per ring."""
 
 
 class Reader(wiring.Component):
-    """Reads single 64-byte words for two askers, the second first; answers come in order and can't be held back.
+    """Reads single 64-byte words, `words` before `packets`, of several rings in turn; answers come in order and can't
+    be held back.
 
     Parameters: config; id_bits, bus_id: width and value of ARID.
-    Members: `packet`, `word`: addresses asked for (multiples of 64 within the bus's range); `data`, `error` are the
-    answer to the oldest `packet` while `packet_valid`, to the oldest `word` while `word_valid`, each for one cycle;
-    `bus`.
+    Members: `packet`, `word` (arrays over rings): addresses asked for (multiples of 64 within the bus's range); `data`,
+    `error` are the answer to the oldest of ring r's `packet` while bit r of `packet_valid` is set, of its `word` while
+    bit r of `word_valid` is, each for one cycle; `bus`.
     """
 
     def __init__(self, config: ChipConfig, *, id_bits: int = 2, bus_id: int = 0):
+        self.rings = config.rings
         self.bus_id = bus_id
-        address = stream.Signature(config.mem_address_bits)
+        address = In(stream.Signature(config.mem_address_bits)).array(self.rings)
         super().__init__(
             {
-                "packet": In(address),
-                "word": In(address),
-                "packet_valid": Out(1),
-                "word_valid": Out(1),
+                "packet": address,
+                "word": address,
+                "packet_valid": Out(self.rings),
+                "word_valid": Out(self.rings),
                 "data": Out(AXI_DATA_BITS),
                 "error": Out(1),
                 "bus": Out(axi_read(config, id_bits)),
@@ -40,27 +44,42 @@ class Reader(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        m.submodules.askers = askers = fifo.SyncFIFO(width=1, depth=OUTSTANDING)
+        askers = [*self.word, *self.packet]
+        m.submodules.origins = origins = fifo.SyncFIFO(width=len(askers), depth=OUTSTANDING * self.rings)
+        m.submodules.words = words = Turns(self.rings)
+        m.submodules.packets = packets = Turns(self.rings)
         ar, r = self.bus.ar, self.bus.r
         free = Signal()
+        asked = Signal(len(askers))
         m.d.comb += [
-            free.eq((~ar.valid | ar.ready) & askers.w_rdy),
-            self.word.ready.eq(free),
-            self.packet.ready.eq(free & ~self.word.valid),
-            askers.w_data.eq(self.word.valid),
-            askers.w_en.eq(free & (self.word.valid | self.packet.valid)),
+            free.eq((~ar.valid | ar.ready) & origins.w_rdy),
+            words.requests.eq(Cat(asker.valid for asker in self.word)),
+            packets.requests.eq(Cat(asker.valid for asker in self.packet)),
+            words.taken.eq(free),
+            packets.taken.eq(free & ~words.requests.any()),
+            asked.eq(
+                Cat(words.chosen, packets.chosen & (~words.requests.any()).replicate(self.rings))
+                & free.replicate(len(askers))
+            ),
+            origins.w_data.eq(asked),
+            origins.w_en.eq(asked.any()),
             r.ready.eq(1),
-            askers.r_en.eq(r.valid),
+            origins.r_en.eq(r.valid),
             self.data.eq(r.payload.data),
             self.error.eq(r.payload.resp != 0),
-            self.word_valid.eq(r.valid & askers.r_data),
-            self.packet_valid.eq(r.valid & ~askers.r_data),
+            Cat(self.word_valid, self.packet_valid).eq(origins.r_data & r.valid.replicate(len(askers))),
         ]
         with m.If(ar.ready):
             m.d.sync += ar.valid.eq(0)
-        with m.If(askers.w_en):
-            m.d.sync += [ar.valid.eq(1), ar.payload.id.eq(self.bus_id), ar.payload.len.eq(0)]
-            m.d.sync += ar.payload.addr.eq(self.packet.payload)
-            with m.If(self.word.valid):
-                m.d.sync += ar.payload.addr.eq(self.word.payload)
+        address: Value = Cat()
+        for i, asker in enumerate(askers):
+            m.d.comb += asker.ready.eq(asked[i])
+            address = address | (asker.payload & asked[i].replicate(len(asker.payload)))
+        with m.If(asked.any()):
+            m.d.sync += [
+                ar.valid.eq(1),
+                ar.payload.id.eq(self.bus_id),
+                ar.payload.len.eq(0),
+                ar.payload.addr.eq(address),
+            ]
         return m

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from gemel_golden.registers import ADDRESS_BITS, BLOCKS, Block, Register
 
-__all__ = ["HELD", "AxiLite", "RegisterFile"]
+__all__ = ["HELD", "AxiLite", "RegisterFile", "page"]
 
 HELD = {"cycles_hi": "cycles_lo"}
 """Registers whose value is held by reading another one of their block."""
@@ -28,8 +28,8 @@ AxiLite = wiring.Signature(
 
 def page(block: Block) -> wiring.Signature:
     """The register file's side of a block, by the registers' names: "ro", its value is an input; "rw", an output;
-    "w1c", an output, and `<name>_set`, an input, sets bits (a bit set and cleared at once is set); "wo", an output
-    pulse per write.
+    "w1c", an output, and `<name>_set`, an input, sets bits (a bit set and cleared at once is set); "wo", an output that
+    holds what is written, for the cycle of the write; 0 otherwise.
     """
     members: dict[str, wiring.Member] = {}
     for register in block.table:
@@ -42,7 +42,7 @@ def page(block: Block) -> wiring.Signature:
                 members[register.name] = Out(32)
                 members[f"{register.name}_set"] = In(32)
             case "wo":
-                members[register.name] = Out(1)
+                members[register.name] = Out(32)
             case other:
                 raise ValueError(f"register {register.name}: no access {other!r}")
     return wiring.Signature(members)
@@ -113,7 +113,7 @@ class RegisterFile(wiring.Component):
                     m.d.comb += cleared.eq(written.replicate(32) & bus.w.payload.data & mask)
                     m.d.sync += value.eq((value & ~cleared) | getattr(members, f"{register.name}_set"))
                 case "wo":
-                    m.d.comb += value.eq(written)
+                    m.d.comb += value.eq(written.replicate(32) & bus.w.payload.data & mask)
         with m.If(read), m.Switch(bus.ar.payload[2:]):
             for members, block, index, register in self._all():
                 if register.access == "wo":

@@ -1,11 +1,11 @@
-"""A chip in use: memory, launches and what came of them, the same on simulated hardware and on the golden model."""
+"""A chip in use: memory, streams of launches and what came of them, the same on simulated hardware and on golden."""
 
 from __future__ import annotations
 
 import time
-from collections import deque
+import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,98 +13,69 @@ from numpy.typing import NDArray
 
 from gemel.driver import faults
 from gemel.driver.buffer import Buffer
+from gemel.driver.launch import TIMEOUT, Launch, Result
 from gemel.driver.memory import Allocator
 from gemel.driver.program import Program
 from gemel.driver.registers import Page
-from gemel.driver.ring import LAUNCHES, RESERVED, Ring
+from gemel.driver.ring import PACKETS_PER_LAUNCH, Ring, reserved
+from gemel.driver.stream import Arguments, Event, Stream
 from gemel.sim import backend as backends
 from gemel_golden.config import ChipConfig, config
 from gemel_golden.isa import INSTRUCTION_BYTES, Unit
 from gemel_golden.registers import BLOCKS, CHIP, CORE
 
-TIMEOUT = 100_000_000
-"""Cycles that a launch may take unless its caller says otherwise."""
 RING_ADDRESS = 4096
 """The first page stays unused: address 0 belongs to no buffer."""
-FAULTS = 0xFFFF_0000
-"""Bits of irq_status that a fault sets."""
+FAULTS = 16
+"""Bit of irq_status at which the rings' faults begin."""
 INTERRUPTS = 0xFFFF_FFFF
 """Bits of irq_status that interrupt."""
-COUNTERS = ("tensor_busy", "load_busy", "store_busy", "vector_busy", "saturated")
-FLAGS = ("invalid", "overflow", "saturated")
+PRIORITIES = 8
+GLANCE = 1000
+"""Cycles between two looks at a launch that is to be cancelled and hasn't begun."""
 
 
 @dataclass(frozen=True)
-class Event:
-    """One instruction in one unit, from its first cycle to the cycle after its last."""
+class TraceEvent:
+    """One instruction in one unit of one core, from its first cycle to the cycle after its last."""
 
     unit: Unit
     pc: int
     start: int
     stop: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Result:
-    """What a finished launch tells.
-
-    `cycles` from the first fetched instruction to the drained core; `total_cycles` from the doorbell to the interrupt,
-    launch and waits behind earlier launches included; `counters` and `flags` as the registers name them;
-    `seconds` of the host. Where another launch followed before the host looked, counters and flags are empty and
-    cycles 0.
-    """
-
-    cycles: int
-    total_cycles: int
-    counters: Mapping[str, int]
-    flags: frozenset[str]
-    seconds: float
-
-
-@dataclass(eq=False)
-class Launch:
-    """A launch under way: `wait` for its result."""
-
-    device: Device = field(repr=False)
-    number: int
-    program: Program = field(repr=False)
-    keeps: tuple[Any, ...] = field(repr=False)
-    begun: tuple[int, float] = field(repr=False)
-    result: Result | None = None
-    fault: faults.DeviceFault | None = None
-
-    @property
-    def done(self) -> bool:
-        """Whether it has ended, well or not."""
-        return self.result is not None or self.fault is not None
-
-    def wait(self, timeout_cycles: int = TIMEOUT) -> Result:
-        """Run the chip until this launch has ended. Raises DeviceFault when the chip stopped it, DeviceTimeout when
-        `timeout_cycles` weren't enough."""
-        self.device.run_until(self, timeout_cycles)
-        if self.fault is not None:
-            raise self.fault
-        assert self.result is not None
-        return self.result
+    core: int = 0
 
 
 class Device:
-    """One chip. Made by `gemel.open`; a context manager."""
+    """One chip. Made by `gemel.open`; a context manager.
+
+    Launches of one stream run one after the other, those of different streams beside each other where cores are free.
+    `launch` and `run` use the default stream.
+    """
 
     def __init__(self, chip: ChipConfig, backend: backends.Backend):
         self.config = chip
         self.backend = backend
         self.last: Result | None = None
         """Result of the launch that ended last."""
-        self._allocator = Allocator(RING_ADDRESS + RESERVED, len(backend.memory))
+        self._allocator = Allocator(RING_ADDRESS + chip.rings * reserved(chip.cores), len(backend.memory))
+        self._streams: weakref.WeakSet[Stream] = weakref.WeakSet()
+        self._priorities: weakref.WeakKeyDictionary[Stream, int] = weakref.WeakKeyDictionary()
         self._start()
+        self.default_stream = self._stream(0, 0, (0,))
+        """The stream of `launch` and `run`: ring 0, core 0. Other streams don't wait for it."""
 
     def _start(self) -> None:
-        self._chip, self._core = Page(self.backend, CHIP), Page(self.backend, CORE)
+        self._chip = Page(self.backend, CHIP)
+        self._cores = [Page(self.backend, CORE, core) for core in range(self.config.cores)]
         self._chip.write("irq_enable", INTERRUPTS)
-        self._ring = Ring(self.backend, RING_ADDRESS)
-        self._under_way: deque[Launch] = deque()
-        self._fault: faults.DeviceFault | None = None
+        size = reserved(self.config.cores)
+        self._rings = [
+            Ring(self.backend, ring, RING_ADDRESS + ring * size, self.config.cores) for ring in range(self.config.rings)
+        ]
+        self._faults: dict[int, faults.DeviceFault] = {}
+        for ring in range(self.config.rings):
+            self._prioritise(ring)
 
     def __enter__(self) -> Device:
         return self
@@ -136,72 +107,172 @@ class Device:
         buffer.write(data)
         return buffer
 
-    def launch(self, program: Program | bytes, arguments: Sequence[int | Buffer] = ()) -> Launch:
-        """Queue `program`; its arguments fill address registers 1, 2, ... (a buffer stands for its address).
+    def stream(self, *, priority: int = 0, cores: Sequence[int] | None = None) -> Stream:
+        """A new stream.
 
-        Returns at once: the chip runs while somebody waits. Raises ValueError for an empty program or too many
-        arguments.
+        Parameters: `priority`, 0..7: of launches that want the same core, those of the highest priority go first, and
+        among equals those of each ring in turn; a launch that runs isn't interrupted. `cores`: where its launches run;
+        by default streams take the cores in turn. With more streams than the chip has rings some share a ring: their
+        launches wait for each other, and the ring has the highest of their priorities. Raises ValueError beyond the
+        limits.
         """
+        if not 0 <= priority < PRIORITIES:
+            raise ValueError(f"a priority lies in 0..{PRIORITIES - 1}, not {priority}")
+        streams = list(self._streams)
+        chosen = (len(streams) % self.config.cores,) if cores is None else self._members(cores)
+        ring = min(
+            range(self.config.rings),
+            key=lambda ring: (
+                sum(stream.ring == ring for stream in streams),
+                any(stream.ring == ring and self._priorities[stream] != priority for stream in streams),
+            ),
+        )
+        return self._stream(ring, priority, chosen)
+
+    def _stream(self, ring: int, priority: int, cores: tuple[int, ...]) -> Stream:
+        stream = Stream(self, ring, cores)
+        self._streams.add(stream)
+        self._priorities[stream] = priority
+        self._prioritise(ring)
+        return stream
+
+    def _prioritise(self, ring: int) -> None:
+        highest = max((self._priorities[stream] for stream in self._streams if stream.ring == ring), default=0)
+        self._rings[ring].page.write("priority", highest)
+
+    def _members(self, cores: Sequence[int]) -> tuple[int, ...]:
+        chosen = tuple(sorted(set(cores)))
+        if not chosen or len(chosen) != len(cores) or chosen[0] < 0 or chosen[-1] >= self.config.cores:
+            raise ValueError(f"cores are different numbers in 0..{self.config.cores - 1}, not {list(cores)}")
+        return chosen
+
+    def launch(
+        self, program: Program | bytes, arguments: Arguments | Sequence[Arguments] = (), *, cores: Sequence[int] = (0,)
+    ) -> Launch:
+        """`Stream.launch` of the default stream."""
+        return self.default_stream.launch(program, arguments, cores=cores)
+
+    def run(
+        self,
+        program: Program | bytes,
+        arguments: Arguments | Sequence[Arguments] = (),
+        timeout_cycles: int = TIMEOUT,
+        *,
+        cores: Sequence[int] = (0,),
+    ) -> Result:
+        """Launch and wait."""
+        return self.launch(program, arguments, cores=cores).wait(timeout_cycles)
+
+    def submit(
+        self,
+        stream: Stream,
+        program: Program | bytes,
+        arguments: Arguments | Sequence[Arguments],
+        cores: Sequence[int],
+    ) -> Launch:
+        """What `Stream.launch` does."""
         program = Program(program if isinstance(program, bytes) else program.bytes)
         if not len(program):
             raise ValueError("a program needs at least one instruction")
-        if len(self._under_way) == LAUNCHES:
-            self.run_until(self._under_way[0], TIMEOUT)
+        members = self._members(cores)
+        lists = _lists(arguments, len(members))
+        ring = self._rings[stream.ring]
+        self._make_room(ring, PACKETS_PER_LAUNCH)
         code = self.upload(program.bytes, align=INSTRUCTION_BYTES)
         begun = (self.backend.cycles, time.monotonic())
-        number = self._ring.submit(code.address, len(program), [int(argument) for argument in arguments])
-        launch = Launch(self, number, program, (code, *arguments), begun)
-        self._under_way.append(launch)
+        mask = sum(1 << core for core in members)
+        number = ring.launch(code.address, len(program), mask, [[int(value) for value in own] for own in lists])
+        launch = Launch(stream, number, members, program, (code, *lists), begun)
+        for other in (other for each in self._rings for other in each.under_way):
+            if set(other.cores) & set(members):
+                other.overwritten = True
+                launch.overwritten |= other.stream.ring != stream.ring
+        ring.under_way.append(launch)
         return launch
 
-    def run(
-        self, program: Program | bytes, arguments: Sequence[int | Buffer] = (), timeout_cycles: int = TIMEOUT
-    ) -> Result:
-        """Launch and wait."""
-        return self.launch(program, arguments).wait(timeout_cycles)
+    def signal(self, stream: Stream, event: Event) -> None:
+        """What `Stream.record` does."""
+        ring = self._rings[stream.ring]
+        self._make_room(ring, 1)
+        ring.signal(event.address, 1)
+        ring.keep(event)
 
-    def run_until(self, launch: Launch, timeout_cycles: int) -> None:
-        """Run the chip until `launch` has ended; DeviceTimeout when that takes more than `timeout_cycles`."""
-        end = self.backend.cycles + timeout_cycles
-        while not launch.done:
-            if not self.backend.run(max(0, end - self.backend.cycles)):
-                program = self._under_way[0].program if self._under_way else None
-                stall = faults.describe_stall(self._ring.page, self._core, program)
-                raise faults.DeviceTimeout(
-                    f"launch {launch.number} hasn't ended after {timeout_cycles:,} cycles: {stall}"
-                )
+    def hold(self, stream: Stream, event: Event) -> None:
+        """What `Stream.wait` does."""
+        if event.stream.device is not self:
+            raise ValueError("a stream can't wait for an event of another device")
+        ring = self._rings[stream.ring]
+        if event.done or event.stream.ring == stream.ring:
+            return
+        self._make_room(ring, 1)
+        ring.wait(event.address, 1)
+        ring.keep(event)
+
+    def _make_room(self, ring: Ring, packets: int) -> None:
+        while not ring.room(packets):
+            if not self.backend.run(TIMEOUT):
+                raise faults.DeviceTimeout(f"ring {ring.number} is full and stands: {self._stall(ring)}")
             self._interrupt()
+
+    def run_until(self, awaited: Launch | Event, timeout_cycles: int) -> None:
+        """Run the chip until `awaited` is done; DeviceTimeout when that takes more than `timeout_cycles`."""
+        end = self.backend.cycles + timeout_cycles
+        while not awaited.done:
+            if not self.backend.run(max(0, end - self.backend.cycles)):
+                what = f"launch {awaited.number}" if isinstance(awaited, Launch) else "the event"
+                verb = "ended" if isinstance(awaited, Launch) else "come"
+                stall = self._stall(self._rings[awaited.stream.ring])
+                raise faults.DeviceTimeout(f"{what} hasn't {verb} after {timeout_cycles:,} cycles: {stall}")
+            self._interrupt()
+
+    def _stall(self, ring: Ring) -> str:
+        first = ring.under_way[0] if ring.under_way else None
+        cores = [self._cores[core] for core in first.cores] if first else []
+        return faults.describe_stall(ring.page, cores, first.program if first else None)
+
+    def synchronize(self, timeout_cycles: int = TIMEOUT) -> None:
+        """`Stream.synchronize` for every stream."""
+        for stream in sorted(self._streams, key=lambda stream: stream.ring):
+            stream.synchronize(timeout_cycles)
+
+    def cancel(self, launch: Launch, timeout_cycles: int = TIMEOUT) -> None:
+        """What `Launch.cancel` does."""
+        ring = self._rings[launch.stream.ring]
+        while not launch.done and ring.under_way[0] is not launch:
+            self.run_until(ring.under_way[0], timeout_cycles)
+        for _ in range(-(-timeout_cycles // GLANCE)):
+            if launch.done:
+                return
+            if ring.page.read("status") >> 1 & 1:
+                self._chip.write("core_reset", sum(1 << core for core in launch.cores))
+                break
+            self.backend.run(GLANCE)
+            self._interrupt()
+        self.run_until(launch, timeout_cycles)
 
     def _interrupt(self) -> None:
         now = self.backend.cycles
         causes = self._chip.read("irq_status")
         self._chip.write("irq_status", causes)
-        if causes & FAULTS:
-            program = self._under_way[0].program if self._under_way else None
-            self._fault = faults.read_fault(self._ring.page, self._core, program)
-            self._ring.page.write("fault_clear", 1)
-        while self._under_way and self._under_way[0].number <= self._ring.done:
-            launch = self._under_way.popleft()
-            if self._fault is not None:
-                launch.fault, self._fault = self._fault, None
-            else:
-                launch.result = self.last = self._result(launch, now)
-            launch.keeps = ()
+        for ring in self._rings:
+            if causes >> FAULTS + ring.number & 1:
+                program = ring.under_way[0].program if ring.under_way else None
+                core = self._cores[ring.page.read("fault_core")]
+                self._faults[ring.number] = faults.read_fault(ring.page, core, program)
+                ring.page.write("fault_clear", 1)
+        for ring in self._rings:
+            while ring.under_way and ring.under_way[0].number <= ring.done:
+                launch = ring.under_way.popleft()
+                launch.fault = self._faults.pop(ring.number, None)
+                if launch.fault is None:
+                    launch.result = self.last = launch.finish(now, [self._cores[core] for core in launch.cores])
+                launch.keeps = ()
 
-    def _result(self, launch: Launch, now: int) -> Result:
-        cycles, seconds = launch.begun
-        total, seconds = now - cycles, time.monotonic() - seconds
-        if launch.number != self._ring.submitted:
-            return Result(cycles=0, total_cycles=total, counters={}, flags=frozenset(), seconds=seconds)
-        counters = {name: self._core.read(name) for name in COUNTERS}
-        bits = self._core.read("flags")
-        flags = frozenset(name for bit, name in enumerate(FLAGS) if bits >> bit & 1)
-        cycles = self._core.read("launch_cycles")
-        return Result(cycles=cycles, total_cycles=total, counters=counters, flags=flags, seconds=seconds)
-
-    def events(self) -> list[Event]:
+    def events(self) -> list[TraceEvent]:
         """Instructions that ended since the last call, in the order of their ends; empty on golden."""
-        return [Event(Unit(unit), pc, start, stop) for unit, pc, start, stop in self.backend.events()]
+        return [
+            TraceEvent(Unit(unit % 16), pc, start, stop, unit // 16) for unit, pc, start, stop in self.backend.events()
+        ]
 
     def read_register(self, block: str, name: str, index: int = 0) -> int:
         """A 32-bit register of the chip, of ring `index` or of core `index`, by `gemel_golden.registers`."""
@@ -209,9 +280,9 @@ class Device:
             raise ValueError(f"no registers of a {block!r}; there are {', '.join(BLOCKS)}")
         return Page(self.backend, BLOCKS[block], index).read(name)
 
-    def semaphore(self, index: int) -> int:
-        """The count of a semaphore now."""
-        return faults.semaphore(self._core, index)
+    def semaphore(self, index: int, core: int = 0) -> int:
+        """The count of a core's semaphore now."""
+        return faults.semaphore(self._cores[core], index)
 
     def reset(self) -> None:
         """Reset the chip after a launch that will never end: launches under way are lost, memory stays."""
@@ -239,7 +310,23 @@ def open(
     build, and `waves` = (path, first cycle, cycle after the last) for a VCD file. Raises ValueError naming what
     doesn't exist.
     """
-    if memory_bytes % 4096 or memory_bytes < RING_ADDRESS + RESERVED + 4096:
-        raise ValueError(f"device memory is a multiple of 4096 bytes and holds the ring, not {memory_bytes}")
     sizes = config(chip).override(**overrides or {})
+    if memory_bytes % 4096 or memory_bytes < RING_ADDRESS + sizes.rings * reserved(sizes.cores) + 4096:
+        raise ValueError(f"device memory is a multiple of 4096 bytes and holds the rings, not {memory_bytes}")
     return Device(sizes, backends.create(backend, sizes, memory_bytes, **options))
+
+
+def _lists(arguments: Arguments | Sequence[Arguments], cores: int) -> list[Arguments]:
+    """One list of arguments for all cores, or one for each."""
+    single: list[int | Buffer] = []
+    own: list[Arguments] = []
+    for each in arguments:
+        if isinstance(each, Sequence):
+            own.append(each)
+        else:
+            single.append(each)
+    if not own:
+        return [single]
+    if single or len(own) != cores:
+        raise ValueError(f"{len(arguments)} lists of arguments don't fit {cores} core{'s' if cores > 1 else ''}")
+    return own

@@ -45,8 +45,8 @@ class DeviceFault(DeviceError):
     """The chip stopped a launch.
 
     Attributes: `code` (FaultCode), `unit` (Unit), `pc` (index of the instruction, or of the packet for unit COMMAND),
-    `instruction` (its text, or None), `address` (bytes of L1 or memory; 0 where the fault has none), `bundle` (index of
-    the bundle in the vector core's memory, or None).
+    `core`, `instruction` (its text, or None), `address` (bytes of L1 or memory; 0 where the fault has none), `bundle`
+    (index of the bundle in the vector core's memory, or None).
     """
 
     def __init__(
@@ -57,13 +57,14 @@ class DeviceFault(DeviceError):
         address: int,
         program: Program | None = None,
         bundle: int | None = None,
+        core: int = 0,
     ):
-        self.code, self.unit, self.pc, self.address, self.bundle = code, unit, pc, address, bundle
+        self.code, self.unit, self.pc, self.address, self.bundle, self.core = code, unit, pc, address, bundle, core
         raw = program[pc] if program is not None and unit != Unit.COMMAND and pc < len(program) else None
         self.instruction = disassemble_one(raw) if raw is not None else None
         row = lookup(raw) if raw is not None else None
         place = f"packet {pc} of the ring" if unit == Unit.COMMAND else f"instruction {pc}"
-        text = f"{code.name} in {unit.name} at {place}"
+        text = f"{code.name} in {unit.name}{f' of core {core}' if core else ''} at {place}"
         if self.instruction is not None:
             text += f" ({self.instruction})"
         if bundle is not None:
@@ -84,19 +85,25 @@ def read_fault(ring: Page, core: Page, program: Program | None) -> DeviceFault:
     """The ring's fault record; `program` is the one it concerns, `core` the core that ran it."""
     code, unit = FaultCode(ring.read("fault_code")), Unit(ring.read("fault_unit"))
     bundle = core.read("vector_bundle") if unit == Unit.VECTOR else None
-    return DeviceFault(code, unit, ring.read("fault_pc"), ring.read_pair("fault_address"), program, bundle)
+    address = ring.read_pair("fault_address")
+    return DeviceFault(code, unit, ring.read("fault_pc"), address, program, bundle, core.index)
 
 
-def describe_stall(ring: Page, core: Page, program: Program | None) -> str:
-    """Where every unit of `core` that isn't idle stands, and for which semaphores it waits."""
-    status, busy, waiting = ring.read("status"), core.read("busy"), core.read("waiting")
+def describe_stall(ring: Page, cores: list[Page], program: Program | None) -> str:
+    """Where every unit of the launch's cores that isn't idle stands, and for which semaphores it waits."""
+    status = ring.read("status")
     if not status >> 1 & 1:
-        return "no program is running" + ("; the ring waits on a WAIT packet" if status >> 3 & 1 else "")
+        held = {3: "the ring waits on a WAIT packet", 4: "the launch waits for its cores"}
+        return "; ".join(["no program is running", *(text for bit, text in held.items() if status >> bit & 1)])
     parts: list[str] = []
-    for unit in Unit:
-        name = f"{unit.name.lower()}_pc"
-        if name in CORE.registers and (unit == Unit.SEQUENCER or (busy | waiting) >> unit & 1):
-            parts.append(_describe_unit(core, unit, core.read(name), bool(waiting >> unit & 1), program))
+    for core in cores:
+        busy, waiting = core.read("busy"), core.read("waiting")
+        name = f"core {core.index}: " if len(cores) > 1 else ""
+        for unit in Unit:
+            register = f"{unit.name.lower()}_pc"
+            if register in CORE.registers and (unit == Unit.SEQUENCER or (busy | waiting) >> unit & 1):
+                waits = bool(waiting >> unit & 1)
+                parts.append(name + _describe_unit(core, unit, core.read(register), waits, program))
     return "; ".join(parts)
 
 

@@ -1,8 +1,10 @@
-"""The command ring: packets in device memory, the doorbell, and the timeline word that counts finished launches."""
+"""A command ring: packets in device memory, the doorbell, and the timeline word that counts finished launches."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,31 +13,44 @@ from gemel.sim.backend import Backend
 from gemel_golden.packets import MAX_ARGUMENTS, PACKET_BYTES, PacketType, encode_packet
 from gemel_golden.registers import RING
 
+if TYPE_CHECKING:
+    from gemel.driver.launch import Launch
+
 PACKETS = 64
 PACKETS_PER_LAUNCH = 2
 LAUNCHES = PACKETS // PACKETS_PER_LAUNCH
 """Launches that the ring holds."""
 ARGUMENT_BYTES = 256
-RESERVED = PACKETS * PACKET_BYTES + LAUNCHES * ARGUMENT_BYTES + 64
-"""Bytes of device memory that a ring takes: packets, argument blocks, the timeline."""
+TIMELINE_BYTES = 64
+
+
+def reserved(cores: int) -> int:
+    """Bytes of device memory that a ring takes: packets, argument blocks for all cores, the timeline."""
+    return PACKETS * PACKET_BYTES + LAUNCHES * cores * ARGUMENT_BYTES + TIMELINE_BYTES
 
 
 class Ring:
-    """One ring at device address `base`, with an interrupt per finished launch.
+    """Ring `number` of a chip with `cores` cores, at device address `base`, with an interrupt per SIGNAL.
 
-    Launch n (1, 2, ...) is a LAUNCH packet and a SIGNAL that writes n to the timeline word, in order.
+    Launch n (1, 2, ...) is a LAUNCH packet and a SIGNAL that writes n to the timeline word, in order. Callers see to it
+    that there is `room` for what they put.
     """
 
-    def __init__(self, backend: Backend, base: int):
-        self._backend = backend
+    def __init__(self, backend: Backend, number: int, base: int, cores: int):
+        self._memory = backend.memory
         self._base = base
+        self._block_bytes = cores * ARGUMENT_BYTES
         self._arguments = base + PACKETS * PACKET_BYTES
-        self._timeline = self._arguments + LAUNCHES * ARGUMENT_BYTES
-        self._written = 0
+        self._timeline = self._arguments + LAUNCHES * self._block_bytes
+        self._written = self._read = 0
+        self.number = number
         self.submitted = 0
         """Launches given to the chip so far."""
-        self.page = Page(backend, RING)
-        backend.memory[base : base + RESERVED] = 0
+        self.under_way: deque[Launch] = deque()
+        """Launches that the host hasn't seen the end of, in their order."""
+        self._kept: deque[tuple[int, object]] = deque()
+        self.page = Page(backend, RING, number)
+        self._memory[base : base + reserved(cores)] = 0
         self.page.write("base_lo", base & 0xFFFF_FFFF)
         self.page.write("base_hi", base >> 32)
         self.page.write("size", PACKETS)
@@ -44,31 +59,68 @@ class Ring:
     @property
     def done(self) -> int:
         """Launches finished, faulty ones included."""
-        return int(self._backend.memory[self._timeline : self._timeline + 8].view("<u8")[0])
+        return int(self._memory[self._timeline : self._timeline + 8].view("<u8")[0])
 
-    def submit(self, program: int, length: int, arguments: Sequence[int]) -> int:
-        """Queue the program of `length` instructions at address `program`; the launch's number.
+    def room(self, packets: int) -> bool:
+        """Whether so many packets more have a place in the ring."""
+        if self._written + packets - self._read > PACKETS:
+            self._look()
+        return self._written + packets - self._read <= PACKETS
 
-        Raises ValueError for more arguments than registers; the caller keeps at most `LAUNCHES` under way.
+    def launch(self, program: int, length: int, cores: int, arguments: Sequence[Sequence[int]]) -> int:
+        """Queue the program of `length` instructions at address `program` on a mask of cores; the launch's number.
+
+        `arguments`: one list for all cores, or one for each. Raises ValueError for more arguments than registers, or
+        when the lists differ in length.
         """
-        if len(arguments) > MAX_ARGUMENTS:
-            raise ValueError(f"{len(arguments)} arguments are more than the {MAX_ARGUMENTS} registers they go to")
-        block = self._arguments + self.submitted % LAUNCHES * ARGUMENT_BYTES
-        words = np.array([argument % (1 << 64) for argument in arguments], "<u8")
-        self._backend.memory[block : block + words.nbytes] = words.view(np.uint8)
+        count = len(arguments[0])
+        if count > MAX_ARGUMENTS:
+            raise ValueError(f"{count} arguments are more than the {MAX_ARGUMENTS} registers they go to")
+        if any(len(own) != count for own in arguments):
+            raise ValueError(f"cores need equally many arguments, not {', '.join(str(len(own)) for own in arguments)}")
+        block = self._arguments + self.submitted % LAUNCHES * self._block_bytes
+        for rank, own in enumerate(arguments):
+            words = np.array([argument % (1 << 64) for argument in own], "<u8")
+            start = block + rank * ARGUMENT_BYTES
+            self._memory[start : start + words.nbytes] = words.view(np.uint8)
         self._put(
-            encode_packet(
-                PacketType.LAUNCH, program=program, length=length, arguments=len(arguments), argument_block=block
-            )
+            PacketType.LAUNCH,
+            program=program,
+            length=length,
+            cores=cores,
+            arguments=count,
+            argument_block=block,
+            argument_stride=ARGUMENT_BYTES if len(arguments) > 1 else 0,
         )
         self.submitted += 1
-        self._put(
-            encode_packet(PacketType.SIGNAL, interrupt=1, timestamp=1, address=self._timeline, value=self.submitted)
-        )
-        self.page.write("write", self._written & 0xFFFF_FFFF)
+        self.signal(self._timeline, self.submitted)
         return self.submitted
 
-    def _put(self, packet: bytes) -> None:
+    def signal(self, address: int, value: int) -> None:
+        """Queue the writing of `value` to `address`, of the clock to the word behind it, and an interrupt."""
+        self._put(PacketType.SIGNAL, interrupt=1, timestamp=1, address=address, value=value)
+        self._ring()
+
+    def wait(self, address: int, value: int) -> None:
+        """Hold what follows in the ring until the word at `address` is at least `value`."""
+        self._put(PacketType.WAIT, address=address, value=value)
+        self._ring()
+
+    def keep(self, thing: object) -> None:
+        """Hold `thing` until the packet put last has been read."""
+        if len(self._kept) == PACKETS:
+            self._look()
+        self._kept.append((self._written, thing))
+
+    def _look(self) -> None:
+        self._read += (self.page.read("read") - self._read) & 0xFFFF_FFFF
+        while self._kept and self._kept[0][0] <= self._read:
+            self._kept.popleft()
+
+    def _put(self, kind: PacketType, **fields: int) -> None:
         place = self._base + self._written % PACKETS * PACKET_BYTES
-        self._backend.memory[place : place + PACKET_BYTES] = np.frombuffer(packet, np.uint8)
+        self._memory[place : place + PACKET_BYTES] = np.frombuffer(encode_packet(kind, **fields), np.uint8)
         self._written += 1
+
+    def _ring(self) -> None:
+        self.page.write("write", self._written & 0xFFFF_FFFF)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gemel.driver.device import Device, Event
+from gemel.driver.device import Device, TraceEvent
 from gemel.dtypes import from_codes
 from gemel.kernels.matmul import matmul, matmul_reference
 from gemel.models.mlp import Dense, forward, train
@@ -71,7 +71,7 @@ class LayerRun:
     codes: NDArray[np.generic]
     cycles: int
     total_cycles: int
-    events: list[Event] = field(repr=False)
+    events: list[TraceEvent] = field(repr=False)
 
     @property
     def macs(self) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gemel.driver.device import Event
+from gemel.driver.device import TraceEvent
 from gemel.report.style import INK, QUIET, UNIT_COLOURS, figure
 from gemel_golden.isa import Unit
 
@@ -23,7 +23,7 @@ class Section:
 
     name: str
     remark: str
-    events: Sequence[Event]
+    events: Sequence[TraceEvent]
 
     @property
     def start(self) -> int:

@@ -35,7 +35,7 @@ class Backend(Protocol):
         ...
 
     def events(self) -> list[tuple[int, int, int, int]]:
-        """Instructions finished since the last call: (unit, index, first cycle, cycle after the last)."""
+        """Instructions finished since the last call: (unit + 16 * core, index, first cycle, cycle after the last)."""
         ...
 
     def reset(self) -> None:
@@ -50,9 +50,9 @@ class Backend(Protocol):
 def create(name: str, config: ChipConfig, memory_bytes: int, **options: Any) -> Backend:
     """The back end called `name` ("rtl" or "golden"); golden has no clock and ignores options of timing."""
     if name == "golden":
-        from gemel.sim.golden_backend import GoldenBackend
+        from gemel_golden.chip import GoldenChip
 
-        return GoldenBackend(config, memory_bytes)
+        return GoldenChip(config, memory_bytes)
     if name == "rtl":
         from gemel.sim.rtl_backend import RtlBackend
 

@@ -17,9 +17,8 @@ from pathlib import Path
 from gemel.sim import cache
 from gemel.sim.dram_table import dram_table, secded_table
 from gemel.sim.progress import BuildProgress
-from gemel.sim.verilog import Verilog, elaborate
+from gemel.sim.verilog import Verilog, elaborate, trace_number
 from gemel_golden.config import ChipConfig
-from gemel_golden.isa import Unit
 from gemel_golden.memory.address_map import AddressMap
 
 HARNESS = Path(__file__).parent / "harness"
@@ -120,7 +119,7 @@ def _flags(config: ChipConfig, verilog: Verilog, profile: Profile, waves: bool, 
 
 def _headers(config: ChipConfig, verilog: Verilog) -> dict[str, str]:
     """chip.h: the units that the harness traces, the memory ports' numbers; and DRAM's tables where there is DRAM."""
-    units = " ".join(f"X({unit}, {Unit[unit.upper()].value})" for unit in verilog.units)
+    units = " ".join(f"X({unit}, {trace_number(unit)})" for unit in verilog.units)
     ports = " ".join(f"X({port})" for port in range(verilog.ports))
     has_dram = config.memory != "ideal"
     dfis = " ".join(f"X({port})" for port in range(config.channels)) if has_dram else ""

@@ -164,7 +164,7 @@ class Chip:
         return traffic.read_bytes, traffic.written_bytes
 
     def events(self) -> NDArray[Any]:
-        """Instructions finished since the last call, as records (unit, pc, start, stop)."""
+        """Instructions finished since the last call, as records (unit + 16 * core, pc, start, stop)."""
         parts: list[NDArray[Any]] = []
         while True:
             part = np.empty(4096, EVENT)

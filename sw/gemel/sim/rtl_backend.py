@@ -81,7 +81,7 @@ class RtlBackend:
             progress.stop()
 
     def events(self) -> list[tuple[int, int, int, int]]:
-        """Instructions finished since the last call: (unit, index, first cycle, cycle after the last)."""
+        """Instructions finished since the last call: (unit + 16 * core, index, first cycle, cycle after the last)."""
         return self._chip.events().tolist()
 
     def reset(self) -> None:

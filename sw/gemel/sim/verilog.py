@@ -18,11 +18,13 @@ from gemel_golden.isa import Unit
 
 WORTH = 40_000
 CLOCKS = ("clk", "rst")
+CORE_TRACES = 16
+"""Numbers of traced units that a core has."""
 SOURCES = ("gemel_golden", "gemel_rtl")
 MODULE = re.compile(r"^module (\S+?)\s*\((.*?)^endmodule", re.DOTALL | re.MULTILINE)
 INPUT = re.compile(r"^  input (?:\[[^]]*\] )?\\?(\w+) ?;", re.MULTILINE)
 INSTANCE = re.compile(r"^\s+(\w+) \S+\s+\($", re.MULTILINE)
-TRACE_PORT = re.compile(r"\btrace_(\w+)_start\b")
+TRACE_PORT = re.compile(r"\btrace_([a-z]+(?:_\d+)?)_start\b")
 AXI_PORT = re.compile(r"\bm_axi(\d+)_arvalid\b")
 
 
@@ -108,9 +110,15 @@ def describe(text: str, top: str) -> dict[str, Any]:
             continue
         for child, count in children[name].items():
             total[child] += count * total[name]
-    units = {unit for unit in TRACE_PORT.findall(modules[top]) if unit.upper() in Unit.__members__}
+    units = {unit for unit in TRACE_PORT.findall(modules[top]) if unit.partition("_")[0].upper() in Unit.__members__}
     ports = len(set(AXI_PORT.findall(modules[top])))
-    return {"units": sorted(units, key=lambda unit: Unit[unit.upper()]), "ports": ports, "repeated": repeated}
+    return {"units": sorted(units, key=trace_number), "ports": ports, "repeated": repeated}
+
+
+def trace_number(name: str) -> int:
+    """The number of a traced unit, as events have it: load is LOAD of core 0, load_1 that of core 1, ..."""
+    unit, _, core = name.partition("_")
+    return CORE_TRACES * int(core or 0) + Unit[unit.upper()]
 
 
 def _from_the_top(children: dict[str, Counter[str]], top: str) -> list[str]:

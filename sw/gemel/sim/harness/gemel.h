@@ -18,7 +18,7 @@ struct gemel_options {
 };
 
 struct gemel_event {  // one instruction in one unit
-    uint32_t unit;    // isa.Unit
+    uint32_t unit;    // isa.Unit + 16 * core
     uint32_t pc;
     uint64_t start;   // cycles
     uint64_t stop;

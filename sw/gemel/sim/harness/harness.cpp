@@ -50,7 +50,7 @@ class Trace {
     }
 
   private:
-    std::deque<std::pair<uint32_t, uint64_t>> begun_[16];
+    std::deque<std::pair<uint32_t, uint64_t>> begun_[16 * 32];  // by unit + 16 * core
     std::deque<gemel_event> done_;
 };
 

@@ -1,0 +1,123 @@
+"""Streams and events: launches in order, beside those of other streams."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gemel.driver.buffer import Buffer
+from gemel.driver.copies import copy_program
+from gemel.driver.launch import TIMEOUT, Launch
+from gemel.driver.program import Program
+
+if TYPE_CHECKING:
+    from gemel.driver.device import Device
+
+Arguments = Sequence[int | Buffer]
+
+
+class Event:
+    """A point in a stream: made by `Stream.record`, waited for by streams and by the host."""
+
+    def __init__(self, stream: Stream):
+        self.stream = stream
+        self._word = stream.device.alloc(16)
+        self._word.write(np.zeros(2, "<u8"))
+
+    @property
+    def address(self) -> int:
+        """Where the device writes a 1 and the clock."""
+        return self._word.address
+
+    @property
+    def done(self) -> bool:
+        """Whether the stream has come to this point, as far as the chip has run."""
+        return bool(self._word.read("<u8", 1)[0])
+
+    def synchronize(self, timeout_cycles: int = TIMEOUT) -> None:
+        """Run the chip until the stream has come to this point; DeviceTimeout when that takes too long."""
+        self.stream.device.run_until(self, timeout_cycles)
+
+    @property
+    def cycle(self) -> int:
+        """The chip's clock at this point, once it is `done`; 0 on golden, which has none. Raises ValueError before."""
+        if not self.done:
+            raise ValueError("the event isn't done: synchronize() with it first")
+        return int(self._word.read("<u8", 1, offset=8)[0])
+
+    def elapsed(self, later: Event) -> int:
+        """Cycles from this event to `later`; both must be `done`."""
+        return later.cycle - self.cycle
+
+
+class Stream:
+    """Launches that run one after the other, beside those of other streams; made by `Device.stream`.
+
+    `ring`: the number of its command ring; `cores`: where its launches run unless they say otherwise.
+    """
+
+    def __init__(self, device: Device, ring: int, cores: tuple[int, ...]):
+        self.device, self.ring, self.cores = device, ring, cores
+        self._launches: list[Launch] = []
+
+    def __repr__(self) -> str:
+        return f"Stream(ring {self.ring}, cores {', '.join(map(str, self.cores))})"
+
+    def launch(
+        self,
+        program: Program | bytes,
+        arguments: Arguments | Sequence[Arguments] = (),
+        *,
+        cores: Sequence[int] | None = None,
+    ) -> Launch:
+        """Queue `program`; its arguments fill address registers 1, 2, ... (a buffer stands for its address).
+
+        It begins once all its cores are free. On several cores, `arguments` may be a list for each of them, in the
+        order of the cores' numbers. Returns at once: the chip runs while somebody waits. Raises ValueError for an empty
+        program, cores that don't exist, or arguments that don't fit.
+        """
+        launch = self.device.submit(self, program, arguments, self.cores if cores is None else tuple(cores))
+        self._launches = [old for old in self._launches if not old.done or (old.fault and not old.reported)]
+        self._launches.append(launch)
+        return launch
+
+    def copy(self, target: int | Buffer, source: int | Buffer, nbytes: int | None = None) -> Launch:
+        """Queue a copy of `nbytes` bytes (the smaller buffer's size by default) from memory to memory.
+
+        It is a launch on the first of the stream's cores, through its L1, and overlaps what other cores do. The ranges
+        may have any alignment, and may not overlap.
+        """
+        if nbytes is None:
+            sizes = [end.size for end in (target, source) if isinstance(end, Buffer)]
+            if not sizes:
+                raise ValueError("a copy between addresses needs its number of bytes")
+            nbytes = min(sizes)
+        for what, end in (("target", target), ("source", source)):
+            if isinstance(end, Buffer) and nbytes > end.size:
+                raise ValueError(f"{nbytes} bytes are more than the {what}'s {end.size}")
+        low, high = sorted((int(target), int(source)))
+        if low + nbytes > high:
+            raise ValueError(f"the ranges at {low:#x} and {high:#x} overlap in a copy of {nbytes} bytes")
+        return self.launch(copy_program(self.device.config, nbytes), [source, target], cores=self.cores[:1])
+
+    def record(self) -> Event:
+        """An event that is done once all that the stream has been given so far is."""
+        event = Event(self)
+        self.device.signal(self, event)
+        return event
+
+    def wait(self, event: Event) -> None:
+        """Hold what follows in this stream, not the host, until `event` is done."""
+        self.device.hold(self, event)
+
+    def synchronize(self, timeout_cycles: int = TIMEOUT) -> None:
+        """Run the chip until all launches of this stream have ended. Raises the DeviceFault of the first that was
+        stopped and hasn't been reported, DeviceTimeout when a launch takes more than `timeout_cycles`."""
+        for launch in self._launches:
+            self.device.run_until(launch, timeout_cycles)
+        for launch in self._launches:
+            if not launch.reported:
+                launch.raise_fault()
+        self._launches = []
