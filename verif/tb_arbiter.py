@@ -29,7 +29,7 @@ async def read(dut, inputs, outputs) -> None:
     bench = Bench(dut)
     memory = ReadMemory(
         dut,
-        "o",
+        inputs.get("port", "o"),
         chip,
         inputs["memory"],
         rng,
@@ -65,7 +65,14 @@ async def write(dut, inputs, outputs) -> None:
     aw, w, b = (packer(signature, channel) for channel in ("aw", "w", "b"))
     bench = Bench(dut)
     memory = WriteMemory(
-        dut, "o", chip, inputs["memory"], rng, latency=inputs["latency"], stall=inputs["stall"], broken=inputs["broken"]
+        dut,
+        inputs.get("port", "o"),
+        chip,
+        inputs["memory"],
+        rng,
+        latency=inputs["latency"],
+        stall=inputs["stall"],
+        broken=inputs["broken"],
     )
     bench.models.append(memory)
     answers: list[list[int]] = []

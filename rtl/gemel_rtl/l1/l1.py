@@ -10,10 +10,12 @@ from gemel_rtl.interfaces import l1_read_port, l1_write_port
 from gemel_rtl.l1.bank import Bank
 from gemel_rtl.shared import Shared
 
-__all__ = ["L1", "READ_LATENCY", "READ_PORTS", "WRITE_PORTS"]
+__all__ = ["L1", "READ_LATENCY", "READ_PORTS", "REMOTE_READ", "REMOTE_WRITE", "WRITE_PORTS"]
 
 READ_PORTS = ("a", "b", "c", "store", "vector")
 WRITE_PORTS = ("load", "d", "vector_store")
+REMOTE_READ, REMOTE_WRITE = "remote", "remote_store"
+"""The ports that other cores use, where there are some."""
 READ_LATENCY = 2
 """Cycles from a read request's transfer to its data."""
 
@@ -22,32 +24,35 @@ class L1(wiring.Component):
     """The scratchpad. Half h of word w is in bank w mod `l1_banks` of plane h; a bank does a read and a write a cycle.
 
     An access takes all its halves in the cycle of its transfer. Where several read ports, or several write ports,
-    want one bank, the one that comes first in an order that rotates every cycle goes, so that no request waits more
-    than four cycles; an access without conflict goes at once. Reads see every write transferred in an earlier cycle.
+    want one bank, the one that comes first in an order that rotates every cycle goes, so that no request waits longer
+    than the others are many; an access without conflict goes at once. Reads see every write transferred in an earlier
+    cycle.
 
     Two-port banks let a unit stream into L1 at the full rate while another streams out of it: with single-port banks
     both streams lose an eighth of their cycles to each other whenever they run at the bus's rate, as in decoding.
 
-    Parameters: config.
-    Members: read ports `a`, `b`, `c`, `store`, `vector` and write ports `load`, `d`, `vector_store` (see
-    `gemel_rtl.interfaces`).
+    Parameters: config; remote: whether there are ports for other cores.
+    Members: read ports `a`, `b`, `c`, `store`, `vector`, `remote` and write ports `load`, `d`, `vector_store`,
+    `remote_store` (see `gemel_rtl.interfaces`).
     Attributes: `read_latency`.
     """
 
     read_latency = READ_LATENCY
 
-    def __init__(self, config: ChipConfig):
+    def __init__(self, config: ChipConfig, *, remote: bool = False):
         self.config = config
+        self.readers = READ_PORTS + ((REMOTE_READ,) if remote else ())
+        self.writers = WRITE_PORTS + ((REMOTE_WRITE,) if remote else ())
         super().__init__(
-            {name: In(l1_read_port(config)) for name in READ_PORTS}
-            | {name: In(l1_write_port(config)) for name in WRITE_PORTS}
+            {name: In(l1_read_port(config)) for name in self.readers}
+            | {name: In(l1_write_port(config)) for name in self.writers}
         )
 
     def elaborate(self, platform) -> Module:
         m = Module()
         banks = self.config.l1_banks
         bank_bits = ceil_log2(banks)
-        names = READ_PORTS + WRITE_PORTS
+        names = self.readers + self.writers
         ports = [getattr(self, name) for name in names]
 
         def enable(port, h: int) -> Value:
@@ -56,20 +61,20 @@ class L1(wiring.Component):
         def address(port, h: int) -> Value:
             return port.req.payload[f"addr{h}"]
 
-        readers, writers = ports[: len(READ_PORTS)], ports[len(READ_PORTS) :]
+        readers, writers = ports[: len(self.readers)], ports[len(self.readers) :]
         granted = self._arbitrate(m, readers, bank_bits, "read") + self._arbitrate(m, writers, bank_bits, "write")
 
         outputs = []
         for h in range(2):
             row, mask, data = [], [], []
-            for name in WRITE_PORTS:
+            for name in self.writers:
                 request = getattr(self, name).req.payload
                 mask.append(Signal(CHUNK, name=f"{name}_mask{h}"))
                 data.append(Signal(8 * CHUNK, name=f"{name}_data{h}"))
                 m.d.comb += mask[-1].eq(request.mask.word_select(h, CHUNK))
                 m.d.comb += data[-1].eq(request.data.word_select(h, 8 * CHUNK))
             for b in range(banks):
-                bank = Shared(Bank(self.config.l1_words // banks, len(WRITE_PORTS)), name="gemel_l1_bank")
+                bank = Shared(Bank(self.config.l1_words // banks, len(self.writers)), name="gemel_l1_bank")
                 m.submodules[f"bank{h}_{b}"] = bank
                 takes = []
                 for name, port, go in zip(names, ports, granted, strict=True):
@@ -77,11 +82,11 @@ class L1(wiring.Component):
                     m.d.comb += take.eq(go & enable(port, h) & (address(port, h)[:bank_bits] == b))
                     takes.append(take)
                 for name, port, take in zip(names, ports, takes, strict=True):
-                    target = bank.read_address if name in READ_PORTS else bank.write_address
+                    target = bank.read_address if name in self.readers else bank.write_address
                     with m.If(take):
                         m.d.comb += target.eq(address(port, h)[bank_bits:])
-                m.d.comb += bank.read.eq(Cat(takes[: len(READ_PORTS)]).any())
-                writing = Cat(takes[len(READ_PORTS) :])
+                m.d.comb += bank.read.eq(Cat(takes[: len(self.readers)]).any())
+                writing = Cat(takes[len(self.readers) :])
                 m.d.comb += [bank.write.eq(writing.any()), bank.source.eq(writing)]
                 m.d.comb += [getattr(bank, f"data{i}").eq(value) for i, value in enumerate(data)]
                 for take, bits in zip(writing, mask, strict=True):
@@ -90,7 +95,7 @@ class L1(wiring.Component):
                 row.append(bank.read_data)
             outputs.append(row)
 
-        for name, go in zip(READ_PORTS, granted, strict=False):
+        for name, go in zip(self.readers, granted, strict=False):
             port = getattr(self, name)
             under_way = Signal(name=f"{name}_under_way")
             m.d.sync += [under_way.eq(go), port.valid.eq(under_way)]
