@@ -1,5 +1,8 @@
 """Streams and events on the golden chip: order, waits, faults, several cores."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -106,6 +109,19 @@ def test_the_host_waits_for_an_event_that_another_stream_holds_up(device) -> Non
     assert made.done and made.elapsed(done) == 0
 
 
+def test_library_calls_run_in_the_current_stream(device, rng: np.random.Generator) -> None:
+    x = gemel.tensor(device, rng.standard_normal((4, 32)).astype(np.float32), "bf16")
+    stream = device.stream(cores=[device.config.cores - 1])
+    begun = [ring.submitted for ring in device._rings]
+    with stream, device.default_stream, stream:
+        inside = gemel.matmul(x, x.T)
+    outside = gemel.matmul(x, x.T)
+    np.testing.assert_array_equal(inside.numpy(), outside.numpy())
+    assert device.current_stream is device.default_stream
+    used = [ring.submitted - before for ring, before in zip(device._rings, begun, strict=True)]
+    assert used[stream.ring] >= 1 and used[0] >= 1
+
+
 def test_more_packets_than_a_ring_holds(device) -> None:
     first, second = device.stream(), device.stream()
     for _ in range(PACKETS):
@@ -143,3 +159,14 @@ def test_an_event_that_nobody_holds_stays_until_it_is_written(device) -> None:
 def test_nonsense_is_refused(device, call, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call(device)
+
+
+def test_the_page_of_examples_runs(capsys) -> None:
+    text = (Path(__file__).parents[1] / "docs" / "streams.md").read_text()
+    code = "\n".join(re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL))
+    exec(compile(code.replace('"rtl"', '"golden"'), "streams.md", "exec"), {})
+    assert capsys.readouterr().out.splitlines() == [
+        "both cores: 0 beats",
+        "a launch and its event: 0 cycles",
+        "LOOP_NESTING in SEQUENCER at instruction 0 (END): LOOP and END don't nest, or nest too deeply",
+    ]

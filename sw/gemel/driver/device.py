@@ -50,7 +50,7 @@ class Device:
     """One chip. Made by `gemel.open`; a context manager.
 
     Launches of one stream run one after the other, those of different streams beside each other where cores are free.
-    `launch` and `run` use the default stream.
+    `launch` and `run` use the current stream.
     """
 
     def __init__(self, chip: ChipConfig, backend: backends.Backend):
@@ -63,7 +63,9 @@ class Device:
         self._priorities: weakref.WeakKeyDictionary[Stream, int] = weakref.WeakKeyDictionary()
         self._start()
         self.default_stream = self._stream(0, 0, (0,))
-        """The stream of `launch` and `run`: ring 0, core 0. Other streams don't wait for it."""
+        """Ring 0, core 0. Other streams don't wait for it."""
+        self.current_stream = self.default_stream
+        """The stream of `launch` and `run`, and so of kernels and products; set by ``with stream``."""
 
     def _start(self) -> None:
         self._chip = Page(self.backend, CHIP)
@@ -147,10 +149,14 @@ class Device:
         return chosen
 
     def launch(
-        self, program: Program | bytes, arguments: Arguments | Sequence[Arguments] = (), *, cores: Sequence[int] = (0,)
+        self,
+        program: Program | bytes,
+        arguments: Arguments | Sequence[Arguments] = (),
+        *,
+        cores: Sequence[int] | None = None,
     ) -> Launch:
-        """`Stream.launch` of the default stream."""
-        return self.default_stream.launch(program, arguments, cores=cores)
+        """`Stream.launch` of the current stream."""
+        return self.current_stream.launch(program, arguments, cores=cores)
 
     def run(
         self,
@@ -158,7 +164,7 @@ class Device:
         arguments: Arguments | Sequence[Arguments] = (),
         timeout_cycles: int = TIMEOUT,
         *,
-        cores: Sequence[int] = (0,),
+        cores: Sequence[int] | None = None,
     ) -> Result:
         """Launch and wait."""
         return self.launch(program, arguments, cores=cores).wait(timeout_cycles)
@@ -287,6 +293,8 @@ class Device:
     def reset(self) -> None:
         """Reset the chip after a launch that will never end: launches under way are lost, memory stays."""
         self.backend.reset()
+        for stream in self._streams:
+            stream.forget()
         self._start()
 
     def close(self) -> None:

@@ -61,6 +61,16 @@ class Stream:
     def __init__(self, device: Device, ring: int, cores: tuple[int, ...]):
         self.device, self.ring, self.cores = device, ring, cores
         self._launches: list[Launch] = []
+        self._outer: list[Stream] = []
+
+    def __enter__(self) -> Stream:
+        """Make this the device's current stream, until the end of the ``with``."""
+        self._outer.append(self.device.current_stream)
+        self.device.current_stream = self
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.device.current_stream = self._outer.pop()
 
     def __repr__(self) -> str:
         return f"Stream(ring {self.ring}, cores {', '.join(map(str, self.cores))})"
@@ -111,6 +121,10 @@ class Stream:
     def wait(self, event: Event) -> None:
         """Hold what follows in this stream, not the host, until `event` is done."""
         self.device.hold(self, event)
+
+    def forget(self) -> None:
+        """Its launches are lost: the chip has been reset."""
+        self._launches = []
 
     def synchronize(self, timeout_cycles: int = TIMEOUT) -> None:
         """Run the chip until all launches of this stream have ended. Raises the DeviceFault of the first that was
