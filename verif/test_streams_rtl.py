@@ -54,9 +54,9 @@ def test_a_launch_takes_what_its_loop_says(device: Device) -> None:
     short, long = spins(stream, 1), spins(stream, 1, 2 * SPIN)
     stream.synchronize()
     cycles = short[0].elapsed(short[1]), long[0].elapsed(long[1])
-    one_turn = (cycles[1] - cycles[0]) / SPIN
-    assert one_turn == int(one_turn) and 2 <= one_turn <= 20
-    assert 300 < cycles[0] - SPIN * one_turn < 600, "a launch costs three latencies, its event another"
+    # Two NOPs and END of two cycles each; the last turn depends on what was fetched ahead.
+    assert abs(cycles[1] - cycles[0] - 6 * SPIN) <= 2
+    assert 300 < cycles[0] - 6 * SPIN < 600, "a launch costs three latencies, its event another"
 
 
 @pytest.mark.parametrize("bus", range(len(BUSES)))

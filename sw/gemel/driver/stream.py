@@ -61,6 +61,8 @@ class Stream:
     def __init__(self, device: Device, ring: int, cores: tuple[int, ...]):
         self.device, self.ring, self.cores = device, ring, cores
         self._launches: list[Launch] = []
+        self._last: Event | None = None
+        """The event recorded last."""
         self._outer: list[Stream] = []
 
     def __enter__(self) -> Stream:
@@ -114,7 +116,7 @@ class Stream:
 
     def record(self) -> Event:
         """An event that is done once all that the stream has been given so far is."""
-        event = Event(self)
+        self._last = event = Event(self)
         self.device.signal(self, event)
         return event
 
@@ -123,15 +125,20 @@ class Stream:
         self.device.hold(self, event)
 
     def forget(self) -> None:
-        """Its launches are lost: the chip has been reset."""
-        self._launches = []
+        """There is nothing to wait for any more."""
+        self._launches, self._last = [], None
 
     def synchronize(self, timeout_cycles: int = TIMEOUT) -> None:
-        """Run the chip until all launches of this stream have ended. Raises the DeviceFault of the first that was
-        stopped and hasn't been reported, DeviceTimeout when a launch takes more than `timeout_cycles`."""
+        """Run the chip until all launches of this stream have ended and all its events are done.
+
+        Raises the DeviceFault of the first launch that was stopped and hasn't been reported, DeviceTimeout when one
+        takes more than `timeout_cycles`.
+        """
         for launch in self._launches:
             self.device.run_until(launch, timeout_cycles)
+        if self._last is not None:
+            self.device.run_until(self._last, timeout_cycles)
         for launch in self._launches:
             if not launch.reported:
                 launch.raise_fault()
-        self._launches = []
+        self.forget()
