@@ -1,7 +1,9 @@
 """Streams on the simulated hardware: golden's results and faults, and what overlaps, in cycles."""
 
+import re
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -118,7 +120,7 @@ def test_a_copy_overlaps_compute_on_another_core(device: Device, rng: np.random.
     copied = copies.record()
     device.synchronize()
     alone = begin.elapsed(copied)
-    assert alone < 1.25 * data.size / 64, "a copy moves nearly 64 bytes a cycle"
+    assert alone < 4000, "3125 beats, the first piece of 256, three latencies of the launch, one of the event"
     work = spins(compute, 1, alone // 8)
     begin = copies.record()
     copies.copy(target, source)
@@ -169,3 +171,15 @@ def test_one_program_on_both_cores(device: Device) -> None:
     np.testing.assert_array_equal(target.read(), data)
     assert result.counters["load_busy"] == result.counters["store_busy"] == cores
     assert 200 < result.cycles < 400
+
+
+def test_the_page_of_examples_runs(device: Device, capsys: pytest.CaptureFixture[str]) -> None:
+    """docs/streams.md on a chip of its own; the figures that the page names."""
+    if device.config.cores == 1:
+        return
+    text = (Path(__file__).parents[1] / "docs" / "streams.md").read_text()
+    code = "\n".join(re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL))
+    exec(compile(code, "streams.md", "exec"), {})
+    beats, launch, fault = capsys.readouterr().out.splitlines()
+    assert beats == "both cores: 128 beats" and fault.startswith("LOOP_NESTING in SEQUENCER at instruction 0 (END)")
+    assert 500 < int(launch.split()[-2]) < 750

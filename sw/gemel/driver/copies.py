@@ -7,8 +7,8 @@ from functools import lru_cache
 from gemel.driver.program import Program, reg
 from gemel_golden.config import ChipConfig
 
-PIECE = 1 << 14
-"""Bytes of a piece; it has two places in L1."""
+PIECE, PLACES = 1 << 14, 4
+"""Bytes of a piece, and places for pieces in L1: enough that latencies hide behind the pieces between."""
 
 
 @lru_cache(maxsize=64)
@@ -16,28 +16,28 @@ def copy_program(config: ChipConfig, nbytes: int) -> Program:
     """Copies `nbytes` bytes from the address in register 1 to that in register 2. Raises ValueError for none."""
     if nbytes < 1:
         raise ValueError(f"can't copy {nbytes} bytes")
-    piece = min(PIECE, config.l1_bytes // 4)
+    piece = min(PIECE, config.l1_bytes // (2 * PLACES))
     p = Program()
-    loaded, free = (0, 1), (2, 3)
-    p.nop(signal={free[0]: 1, free[1]: 1})
+    loaded, free = range(PLACES), range(PLACES, 2 * PLACES)
+    for place in range(0, PLACES, 2):
+        p.nop(signal={free[place]: 1, free[place + 1]: 1})
 
-    def move(place: int, offset: int, size: int) -> None:
+    def move(place: int, size: int) -> None:
         shape = {"l1": place * piece, "bytes": size}
-        p.load(
-            mem=reg(1) + offset, valid_bytes=size, valid1=1, wait={free[place]: 1}, signal={loaded[place]: 1}, **shape
-        )
-        p.store(mem=reg(2) + offset, wait={loaded[place]: 1}, signal={free[place]: 1}, **shape)
+        source, target = reg(1) + place * piece, reg(2) + place * piece
+        p.load(mem=source, valid_bytes=size, valid1=1, wait={free[place]: 1}, signal={loaded[place]: 1}, **shape)
+        p.store(mem=target, wait={loaded[place]: 1}, signal={free[place]: 1}, **shape)
 
-    pairs, rest = divmod(nbytes, 2 * piece)
-    if pairs:
-        with p.loop(pairs):
-            move(0, 0, piece)
-            move(1, piece, piece)
+    rounds, rest = divmod(nbytes, PLACES * piece)
+    if rounds:
+        with p.loop(rounds):
+            for place in range(PLACES):
+                move(place, piece)
             for register in (1, 2):
-                p.set(rd=register, rs1=register, imm=2 * piece)
-    for place in (0, 1):
+                p.set(rd=register, rs1=register, imm=PLACES * piece)
+    for place in range(PLACES):
         size = min(piece, rest - place * piece)
         if size > 0:
-            move(place, place * piece, size)
+            move(place, size)
     p.halt()
     return p
