@@ -63,7 +63,8 @@ class Shared(wiring.Component):
         if not isinstance(platform, Emitter):
             m = Module()
             m.submodules.shared = self.component
-            wiring.connect(m, wiring.flipped(self), self.component)
+            for outer, inner in zip(flat_ports(self), flat_ports(self.component), strict=True):
+                m.d.comb += inner.value.eq(outer.value) if inner.is_input else outer.value.eq(inner.value)
             return m
         inputs = platform.emit(self.component, self.name)
         clocks = {f"i_{name}": signal() for name, signal in CLOCK_PORTS.items() if name in inputs}

@@ -1,6 +1,6 @@
 """AXI4 crossbar: readers and writers on one side, memory channels and the scratchpads' aperture on the other."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,26 +30,27 @@ class Initiator:
     aperture: bool = False
 
 
+KINDS: dict[str, tuple[Callable[..., wiring.Signature], Callable[..., Any], Callable[..., Any]]] = {
+    "read": (axi_read, ReadArbiter, ReadSplitter),
+    "write": (axi_write, WriteArbiter, WriteSplitter),
+}
+"""Port, arbiter and splitter."""
+
+
 class _Crossbar(wiring.Component):
     """What both crossbars share: a splitter for each initiator, an arbiter for each target."""
 
     kind = ""
-    signature_of = staticmethod(axi_read)
 
     def __init__(self, config: ChipConfig, initiators: Sequence[Initiator], *, id_bits: int = 2):
         self.config = config
         self.initiators = tuple(initiators)
         self.id_bits = id_bits
-        port = self.signature_of(config, id_bits)
+        port_of, self.arbiter_of, self.splitter_of = KINDS[self.kind]
+        port = port_of(config, id_bits)
         aperture = any(initiator.aperture for initiator in initiators)
         self.targets = config.channels + aperture
         super().__init__({"i": In(port).array(len(self.initiators)), "o": Out(port).array(self.targets)})
-
-    def arbiter(self, n: int) -> Any:
-        raise NotImplementedError
-
-    def splitter(self, route: Route, depth: int) -> Any:
-        raise NotImplementedError
 
     def elaborate(self, platform) -> Module:
         m = Module()
@@ -59,14 +60,16 @@ class _Crossbar(wiring.Component):
             if targets == 1:
                 sources[0].append(wiring.flipped(self.i[i]))
                 continue
-            splitter = self.splitter(Route(self.config, initiator.aperture), initiator.depth)
+            splitter = self.splitter_of(
+                self.config, Route(self.config, initiator.aperture), initiator.depth, id_bits=self.id_bits
+            )
             name = f"gemel_{self.kind}_splitter_{initiator.depth}" + ("_aperture" if initiator.aperture else "")
             m.submodules[f"splitter{i}"] = splitter = Shared(splitter, name=name)
             wiring.connect(m, wiring.flipped(self.i[i]), splitter.i)
             for target in range(targets):
                 sources[target].append(splitter.o[target])
         for target, ports in enumerate(sources):
-            m.submodules[f"arbiter{target}"] = arbiter = self.arbiter(len(ports))
+            m.submodules[f"arbiter{target}"] = arbiter = self.arbiter_of(self.config, len(ports), id_bits=self.id_bits)
             for port, source in enumerate(ports):
                 wiring.connect(m, source, arbiter.i[port])
             wiring.connect(m, arbiter.o, wiring.flipped(self.o[target]))
@@ -84,13 +87,6 @@ class ReadCrossbar(_Crossbar):
     """
 
     kind = "read"
-    signature_of = staticmethod(axi_read)
-
-    def arbiter(self, n: int) -> wiring.Component:
-        return ReadArbiter(self.config, n, id_bits=self.id_bits)
-
-    def splitter(self, route: Route, depth: int) -> wiring.Component:
-        return ReadSplitter(self.config, route, beats=depth, id_bits=self.id_bits)
 
 
 class WriteCrossbar(_Crossbar):
@@ -103,10 +99,3 @@ class WriteCrossbar(_Crossbar):
     """
 
     kind = "write"
-    signature_of = staticmethod(axi_write)
-
-    def arbiter(self, n: int) -> wiring.Component:
-        return WriteArbiter(self.config, n, id_bits=self.id_bits)
-
-    def splitter(self, route: Route, depth: int) -> wiring.Component:
-        return WriteSplitter(self.config, route, pieces=depth, id_bits=self.id_bits)

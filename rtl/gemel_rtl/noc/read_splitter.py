@@ -28,7 +28,7 @@ class ReadSplitter(wiring.Component):
     Members: `i`, `o` (array over targets).
     """
 
-    def __init__(self, config: ChipConfig, route: Route, *, beats: int, id_bits: int = 2):
+    def __init__(self, config: ChipConfig, route: Route, beats: int, *, id_bits: int = 2):
         if beats < PIECE_BEATS:
             raise ValueError(f"a buffer of {beats} beats doesn't hold a piece of {PIECE_BEATS}")
         self.config = config

@@ -30,7 +30,7 @@ class WriteSplitter(wiring.Component):
     Members: `i`, `o` (array over targets).
     """
 
-    def __init__(self, config: ChipConfig, route: Route, *, pieces: int, id_bits: int = 2):
+    def __init__(self, config: ChipConfig, route: Route, pieces: int, *, id_bits: int = 2):
         self.config = config
         self.route = route
         self.pieces = pieces
