@@ -118,7 +118,7 @@ def test_a_timeout_says_who_waits_for_what(device) -> None:
         (lambda d: d.launch(Program()), "a program needs at least one instruction"),
         (lambda d: d.launch(assemble("HALT"), [0] * 32), "32 arguments are more than the 31 registers they go to"),
         (lambda d: gemel.open("nano", "paper"), "no back end 'paper'; there are rtl, golden"),
-        (lambda d: gemel.open("mega", "golden"), "no chip 'mega'; there are nano, inference, training"),
+        (lambda d: gemel.open("mega", "golden"), "no chip 'mega'; there are nano, inference, training, quad"),
         (lambda d: gemel.open("nano", "golden", memory_bytes=5000), "device memory is a multiple of 4096 bytes"),
         (lambda d: gemel.open("nano", "golden", overrides={"rows": 3}), "rows must be a power of two, not 3"),
     ],

@@ -76,6 +76,7 @@ async def run_programs(dut: Any) -> None:
         )
     dut.go.value = 0
     dut.units_idle.value = 1
+    dut.ranks.value = dut.released.value = dut.peers_idle.value = 1
     await bench.reset()
 
     results = []

@@ -36,8 +36,8 @@ class ScriptedCore(Core):
         self.number, self.endings = number, endings
         self.launches: list[tuple[int, int, list[int]]] = []
 
-    def launch(self, address: int, length: int, arguments: Sequence[int] = ()) -> None:
-        super().launch(address, length, arguments)
+    def launch(self, address: int, length: int, arguments: Sequence[int] = (), team: Sequence[Core] = ()) -> None:
+        super().launch(address, length, arguments, team)
         self.launches.append((address, length, list(arguments)))
 
     def run(self) -> bool:

@@ -43,6 +43,9 @@ class Noting(Core):
         self.pc += 1
         return True
 
+    def _signal_cores(self, values: dict[str, int]) -> bool:
+        return self._nop(values)
+
 
 def some(rng: np.random.Generator, field: Field) -> int:
     """A legal value of a field."""
@@ -52,8 +55,9 @@ def some(rng: np.random.Generator, field: Field) -> int:
 
 
 def instruction(rng: np.random.Generator, opcode: Opcode) -> bytes:
-    """An instruction with legal values throughout."""
-    return encode(opcode, **{field.name: some(rng, field) for field in INSTRUCTIONS[opcode].all_fields})
+    """An instruction with legal values throughout; a mask of cores names this one only."""
+    fields = [field for field in INSTRUCTIONS[opcode].all_fields if field.name != "cores"]
+    return encode(opcode, **{field.name: some(rng, field) for field in fields})
 
 
 def body(rng: np.random.Generator, size: int, depth: int) -> list[bytes]:
@@ -68,9 +72,10 @@ def body(rng: np.random.Generator, size: int, depth: int) -> list[bytes]:
         elif kind < 0.5:
             code.append(instruction(rng, Opcode.SET))
         elif kind < 0.6:
-            code.append(instruction(rng, Opcode.NOP) if rng.random() < 0.7 else encode(Opcode.NOP))
+            opcode = Opcode.NOP if rng.random() < 0.5 else Opcode.SIGNAL
+            code.append(instruction(rng, opcode) if rng.random() < 0.7 else encode(opcode))
         elif kind < 0.65:
-            code.append(encode(Opcode.FENCE))
+            code.append(encode(Opcode.FENCE if rng.random() < 0.5 else Opcode.BARRIER))
         else:
             code.append(instruction(rng, UNIT_OPCODES[int(rng.integers(len(UNIT_OPCODES)))]))
     return code
@@ -146,8 +151,9 @@ def faulty() -> dict[str, list[bytes]]:
         "no HALT": [nop, nop],
         "END without LOOP": [nop, END, HALT],
         "five loops": [loop] * 5 + [END] * 5 + [HALT],
+        "a rank that the launch hasn't": [nop, encode(Opcode.SIGNAL, cores=3, signal0=1, signal0_count=1), HALT],
     }
-    for opcode in (0x06, 0x0F, 0x11, 0x31, 0xFF):
+    for opcode in (0x08, 0x0F, 0x1F, 0x31, 0xFF):
         programs[f"opcode {opcode:#x}"] = [nop, bytes([opcode]) + bytes(63), HALT]
     for opcode, row in INSTRUCTIONS.items():
         good = int.from_bytes(encode(opcode), "little")

@@ -12,6 +12,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from gemel_golden.aperture import Space
 from gemel_golden.config import ChipConfig
 from gemel_golden.config import config as named_config
 from gemel_golden.core import Core
@@ -35,12 +36,14 @@ class GoldenChip:
 
     def __init__(self, chip: str | ChipConfig, memory_bytes: int):
         self.config = named_config(chip)
-        self.memory: NDArray[np.uint8] = np.zeros(memory_bytes, np.uint8)
+        self._space = Space.of(self.config, memory_bytes)
+        self.memory: NDArray[np.uint8] = self._space.memory
         self.reset()
 
     def reset(self) -> None:
         """All state but memory as at the start."""
-        self.cores = [Core(self.config, self.memory) for _ in range(self.config.cores)]
+        self._space.bytes[len(self.memory) :] = 0
+        self.cores = [Core(self.config, self._space, number) for number in range(self.config.cores)]
         self.dispatcher = Dispatcher(self.cores)
         self._chip = dict.fromkeys(CHIP.registers, 0)
         self._core = [dict.fromkeys(CORE.registers, 0) for _ in self.cores]

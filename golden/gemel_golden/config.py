@@ -143,14 +143,16 @@ class ChipConfig:
         return {f.name: getattr(self, f.name) for f in fields(self)} | {name: getattr(self, name) for name in derived}
 
 
+NANO = ChipConfig(name="nano", rings=2, rows=2, cols=2, l1_bytes=128 * 1024, l1_banks=4, outstanding=16, fetch_depth=16)
+"""The smallest chip, for tests."""
+
 CONFIGS: dict[str, ChipConfig] = {
     c.name: c
     for c in (
-        ChipConfig(
-            name="nano", rings=2, rows=2, cols=2, l1_bytes=128 * 1024, l1_banks=4, outstanding=16, fetch_depth=16
-        ),
+        NANO,
         ChipConfig(name="inference", rings=4),
         ChipConfig(name="training", rings=4, rows=4, cols=4),
+        replace(NANO, name="quad", cores=4, channels=2),
     )
 }
 """The named builds."""

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gemel_golden import dma, tensor, vector
+from gemel_golden.aperture import Space
 from gemel_golden.config import ChipConfig
 from gemel_golden.faults import Fault
 from gemel_golden.flags import Flags
@@ -50,18 +51,22 @@ class _Issued:
 class Core:
     """One core's architectural state and what a launch does to it.
 
-    ``memory`` is the chip's memory, a uint8 array that LOAD and STORE share with the host.
+    ``memory`` is the chip's memory, a uint8 array that LOAD and STORE share with the host, or all that they reach, of
+    which core ``number``'s L1 is this one's.
     """
 
-    def __init__(self, config: ChipConfig, memory: NDArray[np.uint8]):
+    def __init__(self, config: ChipConfig, memory: NDArray[np.uint8] | Space, number: int = 0):
         self.config = config
-        self.memory = memory
-        self.l1 = np.zeros(config.l1_bytes, np.uint8)
+        self.space = memory if isinstance(memory, Space) else Space(memory)
+        self.memory = self.space.memory
+        self.l1 = self.space.l1(number) if self.space.cores else np.zeros(config.l1_bytes, np.uint8)
         self.flags = Flags()
         self.vector = vector.VectorState()
-        self._start(0, 0, ())
+        self._start(0, 0, (), ())
 
-    def _start(self, address: int, length: int, arguments: Sequence[int]) -> None:
+    def _start(self, address: int, length: int, arguments: Sequence[int], team: Sequence[Core]) -> None:
+        self.team: tuple[Core, ...] = tuple(team) or (self,)
+        self.arrived = False
         self.program = address
         self.length = length
         self.registers = [0] * REGISTERS
@@ -74,9 +79,12 @@ class Core:
         self.steps = 0
         """Instructions queued and instructions done so far."""
 
-    def launch(self, address: int, length: int, arguments: Sequence[int] = ()) -> None:
-        """Set a launch up: program address and length (instructions), values of registers 1, 2, ...; see `run`."""
-        self._start(address, length, arguments)
+    def launch(self, address: int, length: int, arguments: Sequence[int] = (), team: Sequence[Core] = ()) -> None:
+        """Set a launch up: program address and length (instructions), values of registers 1, 2, ...; see `run`.
+
+        ``team``: the launch's cores by rank, where there are others than this one; all are set up before one runs.
+        """
+        self._start(address, length, arguments, team)
         self.flags = Flags()
 
     def run(self) -> bool:
@@ -99,7 +107,8 @@ class Core:
         }
         if not self.halted and self.pc < self.length:
             row, raw = self._fetch(self.pc)
-            if row is not None and row.opcode == Opcode.NOP and not self._granted(row.decode(raw)):
+            waits = row is not None and row.opcode in (Opcode.NOP, Opcode.SIGNAL) and not self._granted(row.decode(raw))
+            if waits or self.arrived:
                 held[Unit.SEQUENCER] = self.pc
         return held
 
@@ -109,6 +118,11 @@ class Core:
         for sem, count in taken:
             need[sem] += count
         return all(self.semaphores[sem] >= count for sem, count in need.items())
+
+    def _targets(self, values: Mapping[str, int]) -> Sequence[Core]:
+        """The cores that an instruction's results and signals are for: those in its mask of ranks, or this one."""
+        ranks = values.get("cores", 0)
+        return [core for rank, core in enumerate(self.team) if ranks >> rank & 1] or [self]
 
     def _take(self, values: Mapping[str, int]) -> None:
         for i in (0, 1):
@@ -132,9 +146,10 @@ class Core:
         try:
             match issued.opcode:
                 case Opcode.LOAD:
-                    dma.load(issued.values, self.memory, self.l1)
+                    for core in self._targets(issued.values):
+                        dma.load(issued.values, self.space, core.l1)
                 case Opcode.STORE:
-                    dma.store(issued.values, self.memory, self.l1)
+                    dma.store(issued.values, self.space, self.l1)
                 case Opcode.MATMUL:
                     self.flags |= tensor.matmul(issued.values, self.l1)
                 case Opcode.VECTOR:
@@ -142,7 +157,8 @@ class Core:
         except Fault as fault:
             fault.pc = issued.pc
             raise
-        self._signal(issued.values, issued.pc)
+        for core in self._targets(issued.values):
+            core._signal(issued.values, issued.pc)
         return True
 
     def _fetch(self, pc: int) -> tuple[Instruction | None, bytes]:
@@ -164,6 +180,8 @@ class Core:
             if row.check(raw) is not None:
                 raise Fault(FaultCode.ILLEGAL_FIELD, Unit.SEQUENCER, 0, self.pc)
             values = row.decode(raw)
+            if values.get("cores", 0) >> len(self.team):
+                raise Fault(FaultCode.ILLEGAL_FIELD, Unit.SEQUENCER, 0, self.pc)
             done = self._control(row.opcode, values) if row.unit == Unit.SEQUENCER else self._issue(row, values)
             if not done:
                 return not start
@@ -187,6 +205,8 @@ class Core:
             Opcode.NOP: self._nop,
             Opcode.HALT: self._halt,
             Opcode.FENCE: self._fence,
+            Opcode.BARRIER: self._barrier,
+            Opcode.SIGNAL: self._signal_cores,
             Opcode.SET: self._set,
             Opcode.LOOP: self._loop,
             Opcode.END: self._end,
@@ -204,6 +224,26 @@ class Core:
     def _fence(self, _: dict[str, int]) -> bool:
         if any(self.queues.values()):
             return False
+        self.pc += 1
+        return True
+
+    def _barrier(self, _: dict[str, int]) -> bool:
+        if any(self.queues.values()):
+            return False
+        self.arrived = True
+        if not all(core.arrived for core in self.team):
+            return False
+        for core in self.team:
+            core.arrived = False
+            core.pc += 1
+        return True
+
+    def _signal_cores(self, values: dict[str, int]) -> bool:
+        if not self._granted(values):
+            return False
+        self._take(values)
+        for core in self._targets(values):
+            core._signal(values, self.pc)
         self.pc += 1
         return True
 

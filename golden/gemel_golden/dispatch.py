@@ -59,7 +59,7 @@ class Dispatcher:
             return None
         launch = Launch(numbers, [self.cores[number] for number in numbers])
         for core, values in zip(launch.cores, arguments, strict=True):
-            core.launch(program, length, values)
+            core.launch(program, length, values, launch.cores)
         self.launches.append(launch)
         return launch
 

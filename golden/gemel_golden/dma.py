@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from gemel_golden.aperture import Space
 from gemel_golden.config import CHUNK, WORD
 from gemel_golden.faults import Fault
 from gemel_golden.isa import FaultCode, Unit
@@ -33,29 +34,31 @@ def row_addresses(values: Mapping[str, int], rows: NDArray[np.int64]) -> NDArray
     return np.uint64(values["mem"] & MASK64) + offset.astype(np.uint64)
 
 
-def load(values: Mapping[str, int], memory: NDArray[np.uint8], l1: NDArray[np.uint8]) -> None:
+def load(values: Mapping[str, int], memory: NDArray[np.uint8] | Space, l1: NDArray[np.uint8]) -> None:
     """Do one LOAD: change ``l1`` in place. Raises Fault L1_ADDRESS or MEMORY_READ."""
+    space = memory if isinstance(memory, Space) else Space(memory)
     row_bytes = min(values["bytes"], values["valid_bytes"])
     columns = -(-values["bytes"] // CHUNK)
     fill = np.frombuffer(values["fill"].to_bytes(4, "little"), np.uint8)
     for rows, chunks in _blocks(values, columns, Unit.LOAD):
         valid = rows % values["count1"] < values["valid1"]
         sources = row_addresses(values, rows)
-        _check(values, memory, l1, chunks, np.where(valid, row_bytes, 0), sources, FaultCode.MEMORY_READ, Unit.LOAD)
+        _check(values, space, l1, chunks, np.where(valid, row_bytes, 0), sources, FaultCode.MEMORY_READ, Unit.LOAD)
         data = np.tile(fill, (len(rows), columns * CHUNK // 4))
         if row_bytes and valid.any():
-            data[valid, :row_bytes] = memory[sources[valid].astype(np.int64)[:, None] + np.arange(row_bytes)]
+            data[valid, :row_bytes] = space.bytes[space.places(sources[valid])[:, None] + np.arange(row_bytes)]
         write_chunks(l1, chunks, data.reshape(len(rows), columns, CHUNK), Unit.LOAD)
 
 
-def store(values: Mapping[str, int], memory: NDArray[np.uint8], l1: NDArray[np.uint8]) -> None:
+def store(values: Mapping[str, int], memory: NDArray[np.uint8] | Space, l1: NDArray[np.uint8]) -> None:
     """Do one STORE: change ``memory`` in place. Raises Fault L1_ADDRESS or MEMORY_WRITE."""
+    space = memory if isinstance(memory, Space) else Space(memory)
     row_bytes = values["bytes"]
     for rows, chunks in _blocks(values, -(-row_bytes // CHUNK), Unit.STORE):
         targets = row_addresses(values, rows)
-        _check(values, memory, l1, chunks, np.full(len(rows), row_bytes), targets, FaultCode.MEMORY_WRITE, Unit.STORE)
+        _check(values, space, l1, chunks, np.full(len(rows), row_bytes), targets, FaultCode.MEMORY_WRITE, Unit.STORE)
         data = read_chunks(l1, chunks, Unit.STORE).reshape(len(rows), -1)[:, :row_bytes]
-        memory[targets.astype(np.int64)[:, None] + np.arange(row_bytes)] = data
+        space.bytes[space.places(targets)[:, None] + np.arange(row_bytes)] = data
 
 
 def _blocks(
@@ -74,7 +77,7 @@ def _blocks(
 
 def _check(
     values: Mapping[str, int],
-    memory: NDArray[np.uint8],
+    space: Space,
     l1: NDArray[np.uint8],
     chunks: NDArray[np.int64],
     row_bytes: NDArray[np.int64],
@@ -88,13 +91,13 @@ def _check(
     if (first := first_outside(l1, chunks)) is not None:
         fault = Fault(FaultCode.L1_ADDRESS, unit, int(chunks.ravel()[first]) * CHUNK)
         faults.append((first // columns, first % columns // 2, 1, fault))
-    size = np.uint64(len(memory))
     lengths = row_bytes.astype(np.uint64)
-    outside = (lengths > 0) & ((addresses >= size) | (lengths > size - np.minimum(addresses, size)))
+    outside = (lengths > 0) & space.outside(addresses, lengths)
     if outside.any():
         row = int(outside.argmax())
         address = int(addresses[row])
-        burst = max(address, len(memory) // BURST_BOUNDARY * BURST_BOUNDARY) & -WORD & MASK64
+        end = int(space.regions(addresses[row : row + 1])[1][0])
+        burst = max(address, end // BURST_BOUNDARY * BURST_BOUNDARY) & -WORD & MASK64
         # A store's beat j takes word j of the row; a load's word j takes beat j + 1 unless the row is aligned.
         start = address & -WORD if unit == Unit.STORE else address
         faults.append((row, max(0, burst - start) // WORD, 0, Fault(code, unit, burst)))

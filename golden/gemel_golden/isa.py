@@ -17,6 +17,8 @@ SEMAPHORE_MAX = 255
 REGISTERS = 32
 """Address registers of 64 bits; register 0 always reads zero."""
 LOOP_DEPTH = 4
+RANKS = 16
+"""Cores of a launch that a mask of ranks can name: bit k is the core of rank k, the k-th of the launch's cores."""
 VECTOR_BUNDLES = 512
 """Bundles of 32 bytes that the vector core's instruction memory holds."""
 
@@ -41,6 +43,8 @@ class Opcode(IntEnum):
     SET = 0x03
     LOOP = 0x04
     END = 0x05
+    BARRIER = 0x06
+    SIGNAL = 0x07
     LOAD = 0x10
     STORE = 0x20
     MATMUL = 0x30
@@ -347,6 +351,30 @@ INSTRUCTIONS: dict[Opcode, Instruction] = {
             doc="Ends the innermost loop's body.",
         ),
         Instruction(
+            opcode=Opcode.BARRIER,
+            unit=Unit.SEQUENCER,
+            synchronises=False,
+            doc=(
+                "A FENCE; then holds the sequencer until every core of the launch is at a BARRIER: what each wrote "
+                "before its own is visible to all."
+            ),
+        ),
+        Instruction(
+            opcode=Opcode.SIGNAL,
+            unit=Unit.SEQUENCER,
+            fields=(
+                Field(
+                    name="cores",
+                    lsb=128,
+                    width=RANKS,
+                    lo=1,
+                    default=1,
+                    doc="mask of ranks: the cores whose semaphores are given; one that the launch hasn't is a fault",
+                ),
+            ),
+            doc="Waits as NOP does, and gives its signals to semaphores of cores of the launch, this one or others.",
+        ),
+        Instruction(
             opcode=Opcode.LOAD,
             unit=Unit.LOAD,
             fields=(
@@ -360,6 +388,12 @@ INSTRUCTIONS: dict[Opcode, Instruction] = {
                     doc="bytes of a row that memory has; the rest is fill",
                 ),
                 Field(name="valid1", lsb=442, width=16, doc="rows of dimension 1 that memory has; the rest is fill"),
+                Field(
+                    name="cores",
+                    lsb=490,
+                    width=RANKS,
+                    doc="mask of ranks: the cores whose L1 and semaphores it writes and gives; 0: this one's",
+                ),
                 Field(name="fill", lsb=458, width=32, doc="four bytes repeated from each row's start as padding"),
             ),
             addresses=(_MEM, _L1),

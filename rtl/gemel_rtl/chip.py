@@ -1,8 +1,8 @@
-"""The chip: command side, cores and arbiters behind AXI4 ports and one AXI4-Lite port."""
+"""The chip: command side, cores and crossbar behind AXI4 ports to memory and one AXI4-Lite port."""
 
 from typing import Any
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
@@ -13,7 +13,10 @@ from gemel_golden.registers import ADDRESS_BITS, CORE
 from gemel_rtl.command.command import Command
 from gemel_rtl.core import Core
 from gemel_rtl.interfaces import AXI_DATA_BITS, PC_BITS
-from gemel_rtl.noc.arbiter import ReadArbiter, WriteArbiter
+from gemel_rtl.noc.aperture import Aperture
+from gemel_rtl.noc.crossbar import Initiator, ReadCrossbar, WriteCrossbar
+from gemel_rtl.noc.peers import PeerNetwork
+from gemel_rtl.noc.pieces import PIECE_BEATS
 from gemel_rtl.sequencer.decode import UNITS
 from gemel_rtl.shared import Shared
 
@@ -36,6 +39,18 @@ def write_ids(config: ChipConfig) -> list[str]:
 def id_bits(config: ChipConfig) -> int:
     """Width of ARID and AWID."""
     return ceil_log2(len(read_ids(config)))
+
+
+def _readers(config: ChipConfig) -> list[Initiator]:
+    """What the crossbar has for each reader. LOAD's data lie in all channels in turn."""
+    fetch = Initiator(depth=max(PIECE_BEATS, config.fetch_depth // 2))
+    load = Initiator(depth=max(2 * PIECE_BEATS, 2 * config.outstanding // config.channels), aperture=config.cores > 1)
+    return [Initiator(depth=PIECE_BEATS)] + [fetch, load] * config.cores
+
+
+def _writers(config: ChipConfig) -> list[Initiator]:
+    """What the crossbar has for each writer."""
+    return [Initiator(depth=4)] + [Initiator(depth=config.outstanding, aperture=config.cores > 1)] * config.cores
 
 
 def trace_name(unit: Unit, core: int) -> str:
@@ -89,7 +104,7 @@ class Chip(wiring.Component):
         self.config = config
         traces = {"start": 1, "pc": PC_BITS, "stop": 1, "stop_pc": PC_BITS}
         super().__init__(
-            _axi(config, 0)
+            {name: member for port in range(config.channels) for name, member in _axi(config, port).items()}
             | _axi_lite()
             | {"irq": Out(1)}
             | {
@@ -104,9 +119,9 @@ class Chip(wiring.Component):
         m = Module()
         bits = id_bits(self.config)
         m.submodules.command = command = Command(self.config, id_bits=bits)
-        m.submodules.reads = reads = ReadArbiter(self.config, len(read_ids(self.config)), id_bits=bits)
-        m.submodules.writes = writes = WriteArbiter(self.config, len(write_ids(self.config)), id_bits=bits)
-        readers, writers = [command.read], [command.write]
+        m.submodules.reads = reads = ReadCrossbar(self.config, _readers(self.config), id_bits=bits)
+        m.submodules.writes = writes = WriteCrossbar(self.config, _writers(self.config), id_bits=bits)
+        readers, writers, cores = [command.read], [command.write], []
         for c in range(self.config.cores):
             core = Core(self.config, id_bits=bits)
             if self.config.cores > 1:
@@ -115,12 +130,16 @@ class Chip(wiring.Component):
             self._core(m, c, core, command)
             readers += [core.fetch_bus, core.load_bus]
             writers.append(core.store_bus)
+            cores.append(core)
         for port, reader in zip(reads.i, readers, strict=True):
             wiring.connect(m, reader, port)
         for port, writer in zip(writes.i, writers, strict=True):
             wiring.connect(m, writer, port)
 
-        self._memory_port(m, 0, reads.o, writes.o)
+        if self.config.cores > 1:
+            self._join(m, cores, reads.o[-1], writes.o[-1])
+        for port in range(self.config.channels):
+            self._memory_port(m, port, reads.o[port], writes.o[port])
         lite = command.bus
         m.d.comb += [lite.aw.payload.eq(self._port("s_axil_awaddr")), lite.ar.payload.eq(self._port("s_axil_araddr"))]
         m.d.comb += self._port("s_axil_bresp").eq(lite.b.payload)
@@ -142,6 +161,25 @@ class Chip(wiring.Component):
             trace = getattr(core, f"trace_{unit.name.lower()}")
             for name in trace.signature.members:
                 m.d.comb += self._port(f"{trace_name(unit, c)}_{name}").eq(getattr(trace, name))
+
+    def _join(self, m: Module, cores: list[Any], read: Any, write: Any) -> None:
+        """What cores share: the aperture, their network and barriers."""
+        m.submodules.aperture = aperture = Aperture(self.config, id_bits=id_bits(self.config))
+        m.submodules.peers = peers = PeerNetwork(self.config)
+        wiring.connect(m, read, aperture.read)
+        wiring.connect(m, write, aperture.write)
+        arrived = Cat(core.barrier for core in cores)
+        for c, core in enumerate(cores):
+            wiring.connect(m, core.peers, peers.i[c])
+            wiring.connect(m, peers.o[c], core.message)
+            wiring.connect(m, aperture.l1_read[c], core.remote_read)
+            wiring.connect(m, aperture.l1_write[c], core.remote_write)
+            team = core.launch.team[: len(cores)]
+            m.d.comb += [
+                core.own.eq(1 << c),
+                core.peers_idle.eq(peers.idle[c]),
+                core.released.eq(~(team & ~arrived).any()),
+            ]
 
     def _memory_port(self, m: Module, port: int, read: Any, write: Any) -> None:
         for channel, stream, out in (

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, DomainRenamer, Module, Value
-from amaranth.lib import wiring
+from amaranth.hdl import Cat, DomainRenamer, Module, Mux, Value
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from gemel_golden.config import ChipConfig
@@ -12,9 +12,11 @@ from gemel_rtl.clock_gate import gated
 from gemel_rtl.counters import COUNTS, Counters
 from gemel_rtl.dma.load import LoadUnit
 from gemel_rtl.dma.store import StoreUnit
-from gemel_rtl.interfaces import PC_BITS, axi_read, axi_write
-from gemel_rtl.l1.l1 import L1
+from gemel_rtl.interfaces import PC_BITS, axi_read, axi_write, l1_read_port, l1_write, l1_write_port
+from gemel_rtl.l1.l1 import L1, REMOTE_READ, REMOTE_WRITE
 from gemel_rtl.launch import Launch
+from gemel_rtl.noc.merge import Merge
+from gemel_rtl.noc.peers import message_layout, peer_layout, ranked, targets_of
 from gemel_rtl.sequencer.decode import UNITS
 from gemel_rtl.sequencer.inflight import InFlight
 from gemel_rtl.sequencer.semaphores import Semaphores
@@ -25,6 +27,20 @@ from gemel_rtl.tensor import TensorCore
 from gemel_rtl.vector import VectorCore
 
 __all__ = ["Core", "Trace"]
+
+
+def _peer_members(config: ChipConfig) -> dict[str, wiring.Member]:
+    return {
+        "own": In(config.cores),
+        "barrier": Out(1),
+        "released": In(1),
+        "peers": Out(stream.Signature(peer_layout(config))),
+        "peers_idle": In(1),
+        "message": In(stream.Signature(message_layout(config))),
+        "remote_read": In(l1_read_port(config)),
+        "remote_write": In(l1_write_port(config)),
+    }
+
 
 Trace = wiring.Signature({"start": Out(1), "pc": Out(PC_BITS), "stop": Out(1), "stop_pc": Out(PC_BITS)})
 """One unit's timeline: `start`, an instruction begins, with index `pc`; `stop`, one is done, with index `stop_pc`."""
@@ -37,7 +53,10 @@ class Core(wiring.Component):
     Members: `launch`; `fetch_bus`, `load_bus`, `store_bus`; `trace_<unit>`; `<unit>_pc`, `waiting` (bit u: unit u),
     `busy` (bit u: unit u or its queue has work); `launch_cycles`, `flags`, `tensor_busy`, `load_busy`, `store_busy`,
     `vector_busy`, `saturated` of the last launch; `vector_bundle`: the bundle that the vector core is at;
-    `semaphore_select`, `semaphore_value`.
+    `semaphore_select`, `semaphore_value`. Where the chip has several cores: `own`, this core's bit in
+    a mask of cores; `barrier`, held until `released` (all of the launch's are at one); `peers` and `message`, what goes
+    to and comes from other cores; `peers_idle`, all that went has arrived; `remote_read`, `remote_write`: the
+    aperture's L1 ports.
     """
 
     def __init__(self, config: ChipConfig, *, id_bits: int = 2):
@@ -56,6 +75,7 @@ class Core(wiring.Component):
                 "semaphore_select": In(range(SEMAPHORES)),
                 "semaphore_value": Out(8),
             }
+            | (_peer_members(config) if config.cores > 1 else {})
             | {f"{unit.name.lower()}_pc": Out(PC_BITS) for unit in units}
             | {f"trace_{unit.name.lower()}": Out(Trace) for unit in UNITS}
             | {name: Out(width) for name, width in COUNTS.items()}
@@ -69,10 +89,11 @@ class Core(wiring.Component):
         vector = VectorCore(self.config)
         m.submodules.vector_core = DomainRenamer("vector")(vector)
         m.submodules.store_unit = store = StoreUnit(self.config, id_bits=self.id_bits)
-        m.submodules.l1 = l1 = L1(self.config)
+        several = self.config.cores > 1
+        m.submodules.l1 = l1 = L1(self.config, remote=several)
         workers = {Unit.LOAD: load, Unit.TENSOR: tensor, Unit.STORE: store, Unit.VECTOR: vector}
         everybody = {Unit.SEQUENCER: sequencer, **workers}
-        m.submodules.semaphores = semaphores = Semaphores(len(everybody))
+        m.submodules.semaphores = semaphores = Semaphores(len(everybody) + several)
         m.submodules.supervisor = supervisor = Supervisor(tuple(everybody))
         m.submodules.counters = counters = Counters()
 
@@ -121,6 +142,10 @@ class Core(wiring.Component):
                 getattr(self, f"{unit.name.lower()}_pc").eq(component.sup.pc),
             ]
         m.d.comb += sequencer.units_idle.eq(Cat(component.sup.idle for component in workers.values()).all())
+        if several:
+            self._connect_peers(m, sequencer, load, semaphores, l1)
+        else:
+            m.d.comb += [sequencer.ranks.eq(1), sequencer.released.eq(1), sequencer.peers_idle.eq(1)]
 
         m.d.comb += [
             counters.start.eq(launch.start),
@@ -136,6 +161,41 @@ class Core(wiring.Component):
         ]
         m.d.comb += [getattr(self, name).eq(getattr(counters, name)) for name in COUNTS]
         return m
+
+    def _connect_peers(self, m: Module, sequencer: Sequencer, load: LoadUnit, semaphores: Semaphores, l1: L1) -> None:
+        """What goes to other cores, and what comes from them."""
+        port, team = len(UNITS) + 1, self.launch.team[: self.config.cores]
+        signal = getattr(semaphores, f"port_{port}").signal
+        message, asked = self.message.payload, sequencer.peers.payload
+        m.submodules.outgoing = outgoing = Merge(peer_layout(self.config), 2)
+        asking, sending = outgoing.i
+        give = asking.payload.message
+        wiring.connect(m, load.peers, sending)
+        wiring.connect(m, outgoing.o, wiring.flipped(self.peers))
+        m.submodules.remote_writes = writes = Merge(l1_write(self.config), 2)
+        messages, aperture = writes.i
+        wiring.connect(m, writes.o, getattr(l1, REMOTE_WRITE).req)
+        wiring.connect(m, wiring.flipped(self.remote_write.req), aperture)
+        wiring.connect(m, wiring.flipped(self.remote_read), getattr(l1, REMOTE_READ))
+        m.d.comb += [
+            load.team.eq(team),
+            load.own.eq(self.own),
+            sequencer.ranks.eq(ranked(team)),
+            sequencer.peers_idle.eq(self.peers_idle),
+            self.barrier.eq(sequencer.barrier),
+            sequencer.released.eq(self.released),
+            asking.valid.eq(sequencer.peers.valid),
+            sequencer.peers.ready.eq(asking.ready),
+            asking.payload.targets.eq(targets_of(team, asked.ranks)),
+            give.give.eq(asked.give),
+            give.pc.eq(asked.pc),
+            messages.valid.eq(self.message.valid & message.writes),
+            messages.payload.eq(message.write),
+            signal.valid.eq(self.message.valid & ~message.writes),
+            signal.payload.eq(message.give),
+            getattr(semaphores, f"source_pc_{port}").eq(message.pc),
+            self.message.ready.eq(Mux(message.writes, messages.ready, signal.ready)),
+        ]
 
     def _connect_worker(self, m: Module, sequencer: Sequencer, unit: Unit, component: Any, source: Value) -> Value:
         """Issue, timeline and the index of the instruction that signals; whether the unit has work."""

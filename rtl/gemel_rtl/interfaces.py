@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from gemel_golden.config import CHUNK, WORD, ChipConfig
-from gemel_golden.isa import FAULT_BITS
+from gemel_golden.isa import FAULT_BITS, RANKS
 
 PC_BITS = 24
 """Width of an instruction index."""
@@ -61,6 +61,9 @@ Semaphores = wiring.Signature(
 )
 """A unit's side. `wait` transfers when both counts are there, and takes them; `signal` adds both. A unit drives
 `wait` only for an instruction that waits, and gives `signal` once all the instruction wrote is visible."""
+
+RankSignal = stream.Signature(data.StructLayout({"ranks": RANKS, "give": SEMAPHORE_PAIR, "pc": PC_BITS}))
+"""Signals for the cores of a launch in a mask of ranks, and the index of the instruction that gives them."""
 
 Fault = wiring.Signature({"valid": Out(1), "code": Out(FAULT_BITS), "pc": Out(PC_BITS), "address": Out(64)})
 """A unit's fault: `valid` rises and holds, with the first fault's record, until `abort` rises."""

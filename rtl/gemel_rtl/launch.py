@@ -9,6 +9,9 @@ from gemel_rtl.interfaces import PC_BITS
 
 __all__ = ["Argument", "FaultRecord", "Launch", "RingFault", "ring_launch"]
 
+MAX_CORES = 32
+"""Cores that a packet's mask can name."""
+
 Argument = data.StructLayout({"beat": 2, "enable": 8, "words": data.ArrayLayout(64, 8)})
 """64 bytes of arguments: word w of beat b goes to address register 8 b + w + 1, if its bit of `enable` is set."""
 
@@ -24,14 +27,15 @@ Launch = wiring.Signature(
         "argument_valid": Out(1),
         "go": Out(1),
         "cancel": Out(1),
+        "team": Out(MAX_CORES),
         "done": In(1),
         "fault": In(FaultRecord),
     }
 )
 """The dispatcher's side. `start`: a pulse with the program's address and length; fetching begins. Beats of
 arguments follow; `go`, held from after the last of them, lets the first instruction execute. `cancel`: a pulse that
-ends the launch as a fault would. `done`: a pulse when all is drained; `fault` is the record then, and stays until
-`start`."""
+ends the launch as a fault would. `team`, while the launch runs: the cores that run it. `done`: a pulse when all is
+drained; `fault` is the record then, and stays until `start`."""
 
 RingFault = data.StructLayout({name: field.shape for name, field in FaultRecord} | {"core": 5})
 """A core's fault record and the core."""

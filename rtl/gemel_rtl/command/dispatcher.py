@@ -47,8 +47,10 @@ class Dispatcher(wiring.Component):
         left = [Signal(len(cores), name=f"left_{r}") for r in rings]
         granted = Signal(len(rings))
         order = Order(m, len(rings), granted, "ring")
+        whole = [Signal(len(cores), name=f"whole_{r}", reset_less=True) for r in rings]
         taken = Signal(len(cores))
-        m.d.comb += taken.eq(any_of(left))
+        # A core that is done stays the launch's until all are: others of it may still signal it or write to its L1.
+        m.d.comb += taken.eq(any_of(Mux(left[r].any(), whole[r], 0) for r in rings))
 
         for r in rings:
             wanted = self.ring[r].cores
@@ -85,7 +87,7 @@ class Dispatcher(wiring.Component):
                         m.d.sync += [fault[name].eq(record[name]) for name, _ in FaultRecord]
                         m.d.sync += fault.core.eq(c)
             with m.If(granted[r]):
-                m.d.sync += [left[r].eq(ring.cores), fault.eq(0)]
+                m.d.sync += [left[r].eq(ring.cores), whole[r].eq(ring.cores), fault.eq(0)]
 
         for c in cores:
             core = self.core[c]
@@ -101,5 +103,6 @@ class Dispatcher(wiring.Component):
                         core.argument_valid.eq(self.ring[r].argument_cores[c]),
                         core.go.eq(self.ring[r].go),
                         core.cancel.eq(stop[r]),
+                        core.team.eq(whole[r]),
                     ]
         return m

@@ -1,7 +1,7 @@
 """The LOAD unit: rows of memory to chunks of L1."""
 
 from amaranth.hdl import Module, ResetInserter
-from amaranth.lib import wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from gemel_golden.config import ChipConfig
@@ -9,12 +9,14 @@ from gemel_golden.isa import Opcode
 from gemel_rtl.dma.bursts import BurstCutter
 from gemel_rtl.dma.fill import RowWriter
 from gemel_rtl.dma.layouts import ROW
+from gemel_rtl.dma.multicast import Multicast
 from gemel_rtl.dma.read_bus import ReadBus
 from gemel_rtl.dma.retire import Retire
 from gemel_rtl.dma.rows import RowWalker
 from gemel_rtl.dma.supervise import supervise
 from gemel_rtl.interfaces import Issue, Semaphores, Supervision, axi_read, l1_write_port
 from gemel_rtl.noc.fork import fork
+from gemel_rtl.noc.peers import peer_layout
 from gemel_rtl.noc.queue import Queue
 
 __all__ = ["LoadUnit"]
@@ -29,7 +31,8 @@ class LoadUnit(wiring.Component):
     memory.
 
     Parameters: config, id_bits and bus_id (the constant AXI ID).
-    Members: `issue`, `l1`, `bus`, `semaphores`, `sup` (see `gemel_rtl.interfaces`).
+    Members: `issue`, `l1`, `bus`, `semaphores`, `sup` (see `gemel_rtl.interfaces`). Where the chip has
+    several cores: `team`, `own`, `peers` of `Multicast`.
     """
 
     def __init__(self, config: ChipConfig, *, id_bits: int = 2, bus_id: int = 0):
@@ -44,6 +47,7 @@ class LoadUnit(wiring.Component):
                 "semaphores": Out(Semaphores),
                 "sup": Out(Supervision),
             }
+            | (_team_members(config) if config.cores > 1 else {})
         )
 
     def elaborate(self, platform) -> Module:
@@ -66,8 +70,32 @@ class LoadUnit(wiring.Component):
         wiring.connect(m, cutter.o, bus.i)
         wiring.connect(m, queue.o, writer.rows)
         wiring.connect(m, bus.o, writer.beats)
-        wiring.connect(m, writer.l1, wiring.flipped(self.l1))
+        signal = wiring.flipped(self.semaphores.signal)
+        if self.config.cores > 1:
+            m.submodules.multicast = multicast = Multicast(self.config)
+            wiring.connect(m, writer.l1, multicast.write)
+            wiring.connect(m, multicast.l1, wiring.flipped(self.l1))
+            wiring.connect(m, multicast.local, signal)
+            wiring.connect(m, multicast.peers, wiring.flipped(self.peers))
+            m.d.comb += [
+                multicast.taken.eq(self.issue.valid & self.issue.ready),
+                multicast.bits.eq(self.issue.payload.bits),
+                multicast.written.eq(writer.done),
+                multicast.pc.eq(retire.pc),
+                multicast.stop.eq(retire.stop),
+                multicast.team.eq(self.team),
+                multicast.own.eq(self.own),
+                multicast.abort.eq(self.sup.abort),
+            ]
+            signal = multicast.signal
+        else:
+            wiring.connect(m, writer.l1, wiring.flipped(self.l1))
         wiring.connect(m, bus.bus, wiring.flipped(self.bus))
         m.d.comb += [bus.abort.eq(self.sup.abort), retire.done.eq(writer.done)]
-        supervise(m, self, walker, retire, bus.idle, writer.fault)
+        supervise(m, self, walker, retire, bus.idle, writer.fault, signal)
         return m
+
+
+def _team_members(config: ChipConfig) -> dict[str, wiring.Member]:
+    peers = stream.Signature(peer_layout(config))
+    return {"team": In(config.cores), "own": In(config.cores), "peers": Out(peers)}

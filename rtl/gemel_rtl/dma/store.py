@@ -87,5 +87,13 @@ class StoreUnit(wiring.Component):
         ]
         settled = Signal(READ_LATENCY + 1)  # L1 reads that were under way when `abort` rose have come in
         m.d.sync += settled.eq(Cat(self.sup.abort, settled))
-        supervise(m, self, walker, retire, bus.idle & (~self.sup.abort | settled[-1]), bus.fault)
+        supervise(
+            m,
+            self,
+            walker,
+            retire,
+            bus.idle & (~self.sup.abort | settled[-1]),
+            bus.fault,
+            wiring.flipped(self.semaphores.signal),
+        )
         return m

@@ -9,12 +9,15 @@ from gemel_rtl.dma.rows import RowWalker
 __all__ = ["supervise"]
 
 
-def supervise(m: Module, unit, walker: RowWalker, retire: Retire, bus_idle: Value, fault) -> None:
-    """Connect `unit`'s issue, semaphores and supervision; `fault` (a Fault's members) holds until it is cleared."""
+def supervise(m: Module, unit, walker: RowWalker, retire: Retire, bus_idle: Value, fault, signal) -> None:
+    """Connect `unit`'s issue, semaphores and supervision; `fault` (a Fault's members) holds until it is cleared.
+
+    `signal` takes the signals of instructions that are done.
+    """
     sup = unit.sup
     wiring.connect(m, wiring.flipped(unit.issue), walker.issue)
     wiring.connect(m, walker.wait, wiring.flipped(unit.semaphores.wait))
-    wiring.connect(m, retire.signal, wiring.flipped(unit.semaphores.signal))
+    wiring.connect(m, retire.signal, signal)
     m.d.comb += [
         walker.stop.eq(sup.abort | sup.fault.valid),
         sup.start.eq(walker.start),

@@ -7,8 +7,8 @@ from amaranth.lib import enum, wiring
 from amaranth.lib.wiring import In, Out
 
 from gemel_golden.config import ChipConfig
-from gemel_golden.isa import INSTRUCTIONS, SYNC_FIELDS, FaultCode, Field, Opcode
-from gemel_rtl.interfaces import PC_BITS, Issue, Semaphores, Supervision, axi_read
+from gemel_golden.isa import INSTRUCTIONS, RANKS, SYNC_FIELDS, FaultCode, Field, Opcode
+from gemel_rtl.interfaces import PC_BITS, Issue, RankSignal, Semaphores, Supervision, axi_read
 from gemel_rtl.launch import Argument
 from gemel_rtl.sequencer.addresses import AddressRegisters
 from gemel_rtl.sequencer.decode import UNITS, Decode
@@ -32,6 +32,8 @@ class State(enum.Enum, shape=4):
     SIGNAL = 5
     DRAIN = 6
     FAULT = 7
+    BARRIER = 8
+    PEERS = 9
 
 
 def _field(opcode: Opcode, name: str) -> Field:
@@ -48,6 +50,8 @@ class Sequencer(wiring.Component):
     Parameters: config; id_bits, bus_id: width and value of ARID.
     Members: `start` with `entry` (the address of instruction 0) and `length` begins fetching; `argument` beats fill
     address registers; nothing executes before `go` is high. `done`: a pulse as HALT finds all drained.
+    `ranks`: the launch's, as a mask; `peers`: SIGNAL's; `barrier`: held at a BARRIER until `released`.
+    `peers_idle`: nothing that this core sent to others is still to arrive.
     `issue_<unit>`: the units' queues. `units_idle`: every unit is idle. `semaphores`, `sup` (see
     `gemel_rtl.interfaces`; after an abort it is idle). `delivered`: an instruction came from memory. `bus`.
     """
@@ -66,6 +70,11 @@ class Sequencer(wiring.Component):
                 "go": In(1),
                 "done": Out(1),
                 "units_idle": In(1),
+                "ranks": In(RANKS),
+                "peers": Out(RankSignal),
+                "barrier": Out(1),
+                "released": In(1),
+                "peers_idle": In(1),
                 "semaphores": Out(Semaphores),
                 "sup": Out(Supervision),
                 "delivered": Out(1),
@@ -103,7 +112,7 @@ class Sequencer(wiring.Component):
                 queue.clear.eq(self.sup.abort),
             ]
             queues.append(queue)
-        m.d.comb += drained.eq(Cat(queue.empty for queue in queues).all() & self.units_idle)
+        m.d.comb += drained.eq(Cat(queue.empty for queue in queues).all() & self.units_idle & self.peers_idle)
 
         m.d.comb += [
             follower.eq(pc + 1),
@@ -130,6 +139,11 @@ class Sequencer(wiring.Component):
         operation = {opcode: Signal(name=f"do_{opcode.name.lower()}", reset_less=True) for opcode in decode.own}
         units = Signal(len(UNITS), reset_less=True)
         slots = Signal(len(decode.slots), reset_less=True)
+        masks = [(opcode, _field(opcode, "cores")) for opcode in INSTRUCTIONS if _has_cores(opcode)]
+        strangers = Signal()  # a mask names a rank that the launch hasn't
+        for opcode, mask in masks:
+            with m.If(bits[:8] == opcode):
+                m.d.comb += strangers.eq((_slice(bits, mask) & ~self.ranks).any())
         with m.If(state == State.DECODE):
             m.d.sync += [units.eq(decode.units), slots.eq(decode.slots)]
             m.d.sync += [signal.eq(decode.is_own(opcode)) for opcode, signal in operation.items()]
@@ -139,7 +153,7 @@ class Sequencer(wiring.Component):
                     FaultCode.FETCH,
                     Mux(
                         decode.known,
-                        Mux(decode.illegal, FaultCode.ILLEGAL_FIELD, FaultCode.NONE),
+                        Mux(decode.illegal | strangers, FaultCode.ILLEGAL_FIELD, FaultCode.NONE),
                         FaultCode.ILLEGAL_OPCODE,
                     ),
                 )
@@ -169,6 +183,14 @@ class Sequencer(wiring.Component):
                 m.d.comb += [pair[f"sem{i}"].eq(sync[f"{kind}{i}"]), pair[f"count{i}"].eq(sync[f"{kind}{i}_count"])]
         waits = (sync["wait0_count"] | sync["wait1_count"]).any()
         signals = (sync["signal0_count"] | sync["signal1_count"]).any()
+
+        alone = self.config.cores == 1  # the only rank's semaphores are this core's
+        signalling = State.SIGNAL if alone else Mux(operation[Opcode.SIGNAL], State.PEERS, State.SIGNAL)
+        m.d.comb += [
+            self.peers.payload.ranks.eq(_slice(bits, _field(Opcode.SIGNAL, "cores"))),
+            self.peers.payload.give.eq(self.semaphores.signal.payload),
+            self.peers.payload.pc.eq(pc),
+        ]
 
         fault = self.sup.fault
         address = Signal(64)
@@ -215,14 +237,14 @@ class Sequencer(wiring.Component):
                             advance(loops.target)
                         with m.Else():
                             advance()
-                with m.Elif(operation[Opcode.NOP]):
+                with m.Elif(operation[Opcode.NOP] | operation[Opcode.SIGNAL]):
                     with m.If(waits):
                         m.d.sync += state.eq(State.WAIT)
                     with m.Elif(signals):
-                        m.d.sync += state.eq(State.SIGNAL)
+                        m.d.sync += state.eq(signalling)
                     with m.Else():
                         advance()
-                with m.Elif(operation[Opcode.HALT] | operation[Opcode.FENCE]):
+                with m.Elif(operation[Opcode.HALT] | operation[Opcode.FENCE] | operation[Opcode.BARRIER]):
                     m.d.sync += state.eq(State.DRAIN)
                 with m.Elif(resolve.last):
                     for i, queue in enumerate(queues):
@@ -235,26 +257,38 @@ class Sequencer(wiring.Component):
                 m.d.comb += self.semaphores.wait.valid.eq(1)
                 with m.If(self.semaphores.wait.ready):
                     with m.If(signals):
-                        m.d.sync += state.eq(State.SIGNAL)
+                        m.d.sync += state.eq(signalling)
                     with m.Else():
                         advance()
             with m.Case(State.SIGNAL):
                 m.d.comb += self.semaphores.signal.valid.eq(1)
                 with m.If(self.semaphores.signal.ready):
                     advance()
+            with m.Case(State.PEERS):
+                m.d.comb += self.peers.valid.eq(1)
+                with m.If(self.peers.ready):
+                    advance()
+            with m.Case(State.BARRIER):
+                m.d.comb += self.barrier.eq(1)
+                with m.If(self.released):
+                    advance()
             with m.Case(State.DRAIN):
                 with m.If(drained):
                     with m.If(operation[Opcode.HALT]):
                         m.d.comb += [self.done.eq(1), fetch.stop.eq(1)]
                         m.d.sync += state.eq(State.IDLE)
+                    with m.Elif(operation[Opcode.BARRIER]):
+                        m.d.sync += state.eq(State.BARRIER)
                     with m.Else():
                         advance()
             with m.Case(State.FAULT):
                 m.d.comb += fault.valid.eq(1)
 
         m.d.comb += [
-            self.sup.idle.eq((state == State.IDLE) & fetch.idle),
-            self.sup.waiting.eq((state == State.WAIT) & ~self.semaphores.wait.ready),
+            self.sup.idle.eq((state == State.IDLE) & fetch.idle & self.peers_idle),
+            self.sup.waiting.eq(
+                ((state == State.WAIT) & ~self.semaphores.wait.ready) | (self.barrier & ~self.released)
+            ),
         ]
         with m.If(self.start):
             m.d.sync += [origin.eq(self.entry), length.eq(self.length), pc.eq(0), state.eq(State.FETCH)]
@@ -262,6 +296,10 @@ class Sequencer(wiring.Component):
             m.d.comb += fetch.stop.eq(1)
             m.d.sync += state.eq(State.IDLE)
         return m
+
+
+def _has_cores(opcode: Opcode) -> bool:
+    return any(field.name == "cores" for field in INSTRUCTIONS[opcode].fields)
 
 
 def _slice(bits: Signal, field: Field) -> Value:
