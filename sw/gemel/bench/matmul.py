@@ -108,10 +108,17 @@ class MatmulFigures:
 
 
 def figures(
-    config: ChipConfig, product: Product, cycles: int, seconds: float, exact: bool, bytes_per_cycle: float | None = None
+    config: ChipConfig,
+    product: Product,
+    cycles: int,
+    seconds: float,
+    exact: bool,
+    bytes_per_cycle: float | None = None,
+    *,
+    cores: int = 1,
 ) -> MatmulFigures:
     """The figures that follow from cycles (0: no clock), host seconds and, of a product from memory, its bandwidth."""
-    peak = product.peak(config)
+    peak = product.peak(config) * cores
     busy = product.operand_bytes / (cycles * bytes_per_cycle) if cycles and bytes_per_cycle else None
     return MatmulFigures(
         cycles=cycles or None,
@@ -130,17 +137,18 @@ def random_codes(rng: np.random.Generator, shape: tuple[int, ...], fmt: Format) 
     return encode(rng.normal(0, fmt.max_finite / 3 if fmt.is_int else 1.0, shape), fmt, saturate=True)[0]
 
 
-def from_memory(device: Device, product: Product, *, bandwidth: float = 64) -> MatmulFigures:
+def from_memory(device: Device, product: Product, *, bandwidth: float = 64, cores: int | None = None) -> MatmulFigures:
     """Memory to memory by `gemel.matmul`; cycles from the doorbell to the interrupt, seconds for the launch alone."""
     a_codes, b_codes = product.operands()
     a = _tensor(device, a_codes, product.dtype, product.layout[0] == "t")
     b = _tensor(device, b_codes, product.b_dtype, product.layout[1] == "t")
     scales = product.block_scales(device)
-    d = matmul(a, b, out_dtype=product.out_dtype, a_scale=scales[0], b_scale=scales[1])
+    d = matmul(a, b, out_dtype=product.out_dtype, a_scale=scales[0], b_scale=scales[1], cores=cores)
     result = device.last
     assert result is not None
     exact = np.array_equal(d.codes(), _expected(product, a_codes, b_codes, scales))
-    return figures(device.config, product, result.total_cycles, result.seconds, exact, bandwidth)
+    count = cores or device.config.cores
+    return figures(device.config, product, result.total_cycles, result.seconds, exact, bandwidth, cores=count)
 
 
 def _tensor(device: Device, codes: NDArray[Any], fmt: Format, transposed: bool) -> Tensor:

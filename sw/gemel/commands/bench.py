@@ -54,6 +54,35 @@ def matmul(
 
 
 @app.command()
+def scaling(
+    cores: Annotated[str, typer.Option("--cores", help="numbers of cores, as 1,2,4")] = "1,2,4",
+    m: Side = 512,
+    n: Side = 512,
+    k: Side = 512,
+    chip: ChipName = "quad",
+    dtype: Dtype = "e4m3",
+    out_dtype: OutDtype = "bf16",
+    latency: Latency = 100,
+    bandwidth: Bandwidth = 64,
+    backend: Backend = "rtl",
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Measure one matrix product from memory on several numbers of cores; bandwidth is that of each channel."""
+    from gemel.bench.matmul import product_of
+    from gemel.bench.scaling import run_scaling
+
+    try:
+        counts = [int(count) for count in cores.split(",")]
+    except ValueError:
+        raise ValueError(f"--cores takes numbers with commas between, as 1,2,4, not {cores!r}") from None
+    product = product_of(m, n, k, dtype, out=out_dtype, seed=seed)
+    with _open(chip, backend, latency, bandwidth) as device:
+        values = run_scaling(device, product, counts, bandwidth=bandwidth)
+    _finish(f"{dtype} {m} x {n} x {k} from memory on cores of {chip} ({backend})", values, json)
+
+
+@app.command()
 def softmax(
     rows: Side,
     cols: Side,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,14 +10,17 @@ from numpy.typing import ArrayLike, NDArray
 from gemel.dtypes import dtype
 from gemel.kernels.block_scales import OperandScales, block_scaled_sums, operand_scales, scale_mode
 from gemel.kernels.matmul_program import MatmulSpec, matmul_program, rounding_keys
+from gemel.kernels.split import Split, split_product
 from gemel.kernels.tiling import Operand
 from gemel.tensors import Tensor, empty, tensor
+from gemel_golden.config import ChipConfig
 from gemel_golden.epilogue import epilogue
 from gemel_golden.flags import Flags
 from gemel_golden.formats import Format, by_code
 from gemel_golden.isa import OPERAND_FORMATS, OUTPUT_FORMATS, ScaleMode
 from gemel_golden.philox import rounding_bits
 from gemel_golden.rounding import MODES
+from gemel_golden.scaled import FP32_GROUP
 
 __all__ = ["matmul", "matmul_reference"]
 
@@ -41,6 +44,7 @@ def matmul(
     tensor_number: int = 0,
     saturate: bool | None = None,
     out: Tensor | None = None,
+    cores: int | None = None,
 ) -> Tensor:
     """activation(scale * (c + a @ b) + bias), rounded once to ``out_dtype`` after each FP32 step.
 
@@ -57,7 +61,8 @@ def matmul(
     random bits that `gemel_golden.philox.rounding_bits` has for the seed (64 bits), the tensor's number (32 bits) and
     index i * N + j, however the product is cut. activation: ``None`` or "relu". saturate: clamp to the largest finite
     value; default: FP8 and FP4 clamp, bf16 and fp16 overflow to infinity. out: write here instead of into a new tensor;
-    (M, N), rows contiguous.
+    (M, N), rows contiguous. cores: share the product by so many of the chip's cores, the same bytes for any number;
+    default: all that get at least 32 rows or columns of D.
 
     The sum is the block-exact dot product of the numerics contract: the same bits on every chip. Returns an (M, N)
     tensor. Raises ``ValueError`` for shapes and formats that don't fit, `DeviceFault` when the chip stops.
@@ -102,9 +107,19 @@ def matmul(
         stochastic=rounding == "stochastic",
         zero_k=k == 0,
     )
-    keys = device.upload(rounding_keys(device.config, spec, seed, tensor_number)) if spec.stochastic else None
-    arguments = [0 if t is None else t.address for t in (a, b, d, vector, biases, c, a_scale, b_scale, keys)]
-    device.run(matmul_program(device.config, spec), arguments)
+    split = _share(spec, device.config, cores, in_place=c is not None and c.address == d.address)
+    piece = replace(spec, a=replace(spec.a, rows=split.rows), b=replace(spec.b, rows=split.columns))
+    keys = [
+        device.upload(rounding_keys(device.config, piece, seed, tensor_number, columns=n, start=start))
+        for start in (split.starts if spec.stochastic else ())
+    ]
+    bases = [None if t is None else t.address for t in (a, b, d, vector, biases, c, a_scale, b_scale)]
+    arguments = []
+    for rank, (row, column) in enumerate(split.starts):
+        steps = spec.offsets(row, column)
+        arguments.append([0 if base is None else base + step for base, step in zip(bases, steps, strict=True)])
+        arguments[-1].append(keys[rank].address if keys else 0)
+    device.run(matmul_program(device.config, piece), arguments, cores=range(split.cores))
     return d
 
 
@@ -167,6 +182,21 @@ class _Stored:
         stride = x.strides[1] if transposed else x.strides[0]
         kept = scales if k else None
         return cls(Operand(fmt=x.format, rows=rows, k=max(k, 1), transposed=transposed, scales=kept), stride)
+
+
+def _share(spec: MatmulSpec, config: ChipConfig, cores: int | None, *, in_place: bool) -> Split:
+    """Who computes what. A sum that is written over its start is shared only in pieces without a common element."""
+    if cores is not None and not 1 <= cores <= config.cores:
+        raise ValueError(f"the {config.name} chip has {config.cores} cores, not {cores}")
+    granules = [FP32_GROUP if len(operand.windows()) > 1 else 1 for operand in (spec.a, spec.b)]
+    if spec.out.bits < 8:
+        granules[1] = max(granules[1], 8 // spec.out.bits)
+    m, n = spec.a.rows, spec.b.rows
+    for count in range(cores or config.cores, 0, -1):
+        split = split_product(m, n, count, tile=config.tile, row_granule=granules[0], column_granule=granules[1])
+        if not (in_place and split.overlaps(m, n)):
+            return split
+    raise AssertionError("a single piece has nothing in common with another")
 
 
 def _shapes(a: Tensor, b: Tensor) -> tuple[int, int, int]:

@@ -55,6 +55,19 @@ class MatmulSpec:
         """The tiles have column vectors, or keys."""
         return self.bias or self.stochastic or self.scale_mode == ScaleMode.COLUMN
 
+    def offsets(self, row: int, column: int) -> tuple[int, ...]:
+        """Bytes from A, B, D, scale, bias, C and both block scales to what a piece of D that begins there takes."""
+        sides = []
+        for operand, stride, start in ((self.a, self.a_stride, row), (self.b, self.b_stride, column)):
+            sides.append(operand.row_bytes(start) if operand.transposed else start * stride)
+        d = row * self.d_stride + column * self.out.bits // 8
+        c = row * (self.c_stride or 0) + 4 * column
+        scales = [
+            0 if operand.scales is None else operand.scales.offset(start, 0)
+            for operand, start in ((self.a, row), (self.b, column))
+        ]
+        return (*sides, d, 4 * column, 4 * column, c, *scales)
+
     def blocking(self, config: ChipConfig) -> Blocking:
         """How the product is cut."""
         c = self.c_stride is not None
@@ -345,10 +358,15 @@ class _Builder:
         self.schedule.emit(Opcode.STORE, values, reads=[strip])
 
 
-def rounding_keys(config: ChipConfig, spec: MatmulSpec, seed: int, number: int) -> NDArray[np.uint8]:
-    """The tiles' keys of stochastic rounding, as the program takes them: element (i, j) of D has index i * N + j."""
-    blocking, columns = spec.blocking(config), spec.b.rows
-    first = np.add.outer([m0 * columns for m0, _ in blocking.m], [n0 for n0, _ in blocking.n]).ravel()
+def rounding_keys(
+    config: ChipConfig, spec: MatmulSpec, seed: int, number: int, *, columns: int, start: tuple[int, int] = (0, 0)
+) -> NDArray[np.uint8]:
+    """The tiles' keys of stochastic rounding, as the program takes them.
+
+    Element (i, j) of D, which has so many columns, has index i * columns + j; the spec's product begins at `start`.
+    """
+    blocking, (row, column) = spec.blocking(config), start
+    first = np.add.outer([(row + m0) * columns for m0, _ in blocking.m], [column + n0 for n0, _ in blocking.n]).ravel()
     keys = np.zeros(first.size, [("seed", "<u8"), ("index", "<u8"), ("tensor", "<u4"), ("stride", "<u4"), ("", "<u8")])
     keys["seed"], keys["index"], keys["tensor"], keys["stride"] = seed, first, number, columns
     return keys.view(np.uint8)

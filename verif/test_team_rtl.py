@@ -1,0 +1,75 @@
+"""Several cores on the simulated hardware: the bytes of the golden chip, whatever the memories' stalls and order."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+import gemel
+from gemel import Device, Program
+from gemel.bench.matmul import product_of
+from gemel.bench.scaling import run_scaling
+from gemel.sim.rtl_backend import RtlBackend
+from gemel_golden.isa import FaultCode, Unit
+from gemel_verif.team_programs import TEAM_PROGRAMS, Team, beyond_l1
+
+BASE = 1 << 20
+MEMORIES = [
+    {"latency": 100},
+    {"latency": 1, "stalls": 0.3, "reorder": True},
+    {"latency": 37, "stalls": {"r": 0.6, "b": 0.8, "aw": 0.5}, "reorder": True},
+]
+
+
+@pytest.fixture(scope="module")
+def quad() -> Iterator[Device]:
+    with gemel.open("quad", memory_bytes=4 << 20) as device:
+        yield device
+
+
+def configure(device: Device, **options) -> None:
+    assert isinstance(device.backend, RtlBackend)
+    device.backend.configure(**options)
+
+
+@pytest.mark.parametrize("memory", MEMORIES, ids=["steady", "stalls", "late answers"])
+@pytest.mark.parametrize("cores", [(2,), (1, 3), (0, 1, 2, 3)], ids=str)
+@pytest.mark.parametrize("name", TEAM_PROGRAMS)
+def test_programs(quad: Device, rng: np.random.Generator, name: str, cores: tuple[int, ...], memory: dict) -> None:
+    configure(quad, **memory, seed=int(rng.integers(1 << 32)))
+    team = Team(quad.config, cores, BASE, rng.integers(0, 256, 1 << 15, dtype=np.uint8))
+    place = slice(BASE, BASE + len(team.memory))
+    quad.memory[place] = team.memory
+    TEAM_PROGRAMS[name](team)
+    quad.run(team.program.bytes, team.arguments, cores=cores, timeout_cycles=200_000)
+    np.testing.assert_array_equal(quad.memory[place], team.memory)
+
+
+def test_a_rank_that_the_launch_hasnt_is_a_fault(quad: Device) -> None:
+    configure(quad)
+    p = Program()
+    p.nop()
+    p.signal(cores=0b100, signal={1: 1})
+    p.halt()
+    with pytest.raises(gemel.DeviceFault) as caught:
+        quad.run(p, cores=(1, 2), timeout_cycles=10_000)
+    fault = caught.value
+    assert (fault.code, fault.unit, fault.pc) == (FaultCode.ILLEGAL_FIELD, Unit.SEQUENCER, 1)
+    quad.run(p, cores=(0, 1, 2), timeout_cycles=10_000)
+
+
+def test_a_product_on_more_cores_is_faster(quad: Device) -> None:
+    """Strong scaling from memory; `gemel bench scaling` has the larger product."""
+    configure(quad)
+    values = run_scaling(quad, product_of(256, 128, 256, "e4m3"), [1, 2, 4])
+    assert values["exact"]
+    assert values["speedup"][1] >= 1.9 and values["speedup"][2] >= 3.6, values
+
+
+@pytest.mark.parametrize("where", ["across the end", "no core"])
+@pytest.mark.parametrize(("what", "code"), [("load", FaultCode.MEMORY_READ), ("store", FaultCode.MEMORY_WRITE)])
+def test_addresses_without_an_l1_are_faults(quad: Device, what: str, code: FaultCode, where: str) -> None:
+    program, address = beyond_l1(quad.config, what, where)
+    with pytest.raises(gemel.DeviceFault) as caught:
+        quad.run(program, cores=(2,), timeout_cycles=10_000)
+    assert (caught.value.code, caught.value.pc, caught.value.address) == (code, 1, address)
