@@ -71,6 +71,28 @@ def tanh_high(u: Decimal) -> Decimal:
     return tanh(4 + 8 * u)
 
 
+def erf(x: Decimal) -> Decimal:
+    """2 / sqrt(pi) e^(-x^2) (x + 2 x^3 / 3 + 4 x^5 / 15 + ...), up to terms below 1e-40."""
+    term, total, n = x, Decimal(0), 1
+    while term > Decimal("1e-40"):
+        total += term
+        n += 2
+        term *= 2 * x * x / n
+    return 2 / PI.sqrt() * (-x * x).exp() * total
+
+
+def erf_low(u: Decimal) -> Decimal:
+    return erf(u) / (2 * u) if u else 1 / PI.sqrt()
+
+
+def erf_middle(u: Decimal) -> Decimal:
+    return erf(1 + u)
+
+
+def erf_high(u: Decimal) -> Decimal:
+    return erf(2 + 2 * u)
+
+
 PAGES: tuple[tuple[str, str, Callable[[Decimal], Decimal]], ...] = (
     ("EXP2", "2^u / 2", exp2),
     ("LOG2", "log2(1 + t) / (2 t), where t = u for u < 1/2, (u - 1) / 2 above", log2),
@@ -81,6 +103,9 @@ PAGES: tuple[tuple[str, str, Callable[[Decimal], Decimal]], ...] = (
     ("TANH_LOW", "tanh(2 u) / (2 u)", tanh_low),
     ("TANH_MIDDLE", "tanh(2 + 2 u)", tanh_middle),
     ("TANH_HIGH", "tanh(4 + 8 u)", tanh_high),
+    ("ERF_LOW", "erf(u) / (2 u)", erf_low),
+    ("ERF_MIDDLE", "erf(1 + u)", erf_middle),
+    ("ERF_HIGH", "erf(2 + 2 u)", erf_high),
 )
 
 # The parabola through a cubic's values at these three offsets, the zeros of T3, is the one of least maximum error.

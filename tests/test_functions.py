@@ -1,5 +1,6 @@
 """The FP32 functions against float64 over whole binades, their special values one by one, and their tables."""
 
+import math
 import runpy
 from pathlib import Path
 
@@ -25,6 +26,7 @@ BINADES = {
     Function.SIN: (0x3D000000, 0x3E000000, 0x3E800000, 0x3F000000),
     Function.COS: (0x3D000000, 0x3E000000, 0x3E800000, 0x3F000000),
     Function.TANH: (0x3E000000, 0x3F000000, 0x3F800000, 0x40000000, 0x40800000),
+    Function.ERF: (0x3E000000, 0x3F000000, 0x3F800000, 0x40000000),
 }
 
 INF, NAN, ONE, MINUS = 0x7F800000, 0x7FC00000, 0x3F800000, 1 << 31
@@ -95,6 +97,18 @@ SPECIALS = {
         *((SMALLEST, SMALLEST), (MINUS | SMALLEST, MINUS | SMALLEST), (NORMAL, NORMAL), (0x007FFFFF, 0x007FFFFF)),
         *((0x39000000, 0x39000000), (fp32(8), 0x3F7FFFFC), (fp32(12), ONE), (0x413FFFFF, ONE)),
     ],
+    Function.ERF: [
+        *(
+            (0, 0),
+            (MINUS, MINUS),
+            (INF, ONE),
+            (MINUS | INF, MINUS | ONE),
+            (LARGEST, ONE),
+            (MINUS | LARGEST, MINUS | ONE),
+        ),
+        *((SMALLEST, SMALLEST), (MINUS | SMALLEST, MINUS | SMALLEST), (NORMAL, 0x00906EBA), (fp32(4), ONE)),
+        *((fp32(2), fp32(math.erf(2))), (fp32(-0.5), fp32(math.erf(-0.5))), (fp32(3), fp32(math.erf(3)))),
+    ],
 }
 NANS = (NAN, MINUS | NAN, INF + 1, MINUS | INF + 1, 0x7FFFFFFF)
 
@@ -137,7 +151,7 @@ def test_signs(rng: np.random.Generator) -> None:
     negative = positive | np.uint32(MINUS)
     for function in Function:
         plus, minus = evaluate(function, positive), evaluate(function, negative)
-        if function in (Function.RECIPROCAL, Function.SIN, Function.TANH):
+        if function in (Function.RECIPROCAL, Function.SIN, Function.TANH, Function.ERF):
             flipped = np.where(plus == NAN, plus, plus ^ np.uint32(MINUS))
             np.testing.assert_array_equal(minus, flipped, err_msg=function.name)
         elif function is Function.COS:
@@ -180,6 +194,7 @@ def test_roots_of_squares_are_exact() -> None:
         (Function.SIN, 0x3C800000, 0x3E800000, True),
         (Function.COS, 0x3C800000, 0x3F000000, False),
         (Function.TANH, 0x3E000000, 0x41200000, True),
+        (Function.ERF, 0x3E000000, 0x40900000, True),
     ],
 )
 def test_functions_are_monotone(function: Function, first: int, last: int, rises: bool) -> None:
@@ -192,8 +207,8 @@ def test_functions_are_monotone(function: Function, first: int, last: int, rises
 def test_shape_is_kept_and_codes_are_checked() -> None:
     assert evaluate(Function.EXP, np.zeros((2, 3), np.uint32)).shape == (2, 3)
     assert evaluate(1, 0) == ONE
-    with pytest.raises(ValueError, match="9 is not a valid Function"):
-        evaluate(9, 0)
+    with pytest.raises(ValueError, match="10 is not a valid Function"):
+        evaluate(10, 0)
 
 
 def test_tables_are_current() -> None:

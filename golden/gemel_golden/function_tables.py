@@ -54,6 +54,15 @@ class Page(IntEnum):
     TANH_HIGH = 8
     """tanh(4 + 8 u)"""
 
+    ERF_LOW = 9
+    """erf(u) / (2 u)"""
+
+    ERF_MIDDLE = 10
+    """erf(1 + u)"""
+
+    ERF_HIGH = 11
+    """erf(2 + 2 u)"""
+
 
 _WORDS = {
     Page.EXP2: """
@@ -271,6 +280,78 @@ _WORDS = {
         fffc00005fffffff fffc00005fffffff fffc00005fffffff fffc00005fffffff fffc00005fffffff fffc00005fffffff
         fffc00005fffffff fffc00005fffffff fffc00005fffffff fffc00005fffffff fffc00005fffffff fffc00005fffffff
         fffc00005fffffff fffc00005fffffff
+    """,
+    Page.ERF_LOW: """
+        f3fbfffff906eba8 f3fbfe7ed906df9f f3fbfcfde906bb84 f3fffb7cd9067f5a f403f9fc29062b23 f403f87c0905bee5
+        f407f6fc29053aa5 f40bf57cd9049e6b f40ff3fe2903ea40 f417f27ff9031e2e f41ff10279023a41 f427ef85f9013e84
+        f42fee0a59002b07 f437ec8fd8feffd8 f443eb1628fdbd09 f44be99df8fc62ab f457e826c8faf0d2 f45fe6b138f96792
+        f46be53ce8f7c701 f477e3ca18f60f37 f487e25898f4404c f493e0e918f25a59 f49fdf7b48f05d7a f4b3de0ed8ee49cb
+        f4bfdca4d8ec1f68 f4cfdb3c88e9de71 f4e3d9d618e78705 f4f3d871f8e51946 f507d70fc8e29555 f517d5b028dffb55
+        f52bd45298dd4b6c f53bd2f7c8da85bd f553d19ee8d7aa71 f567d048b8d4b9af f57fcef508d1b39f f593cda438ce986b
+        f5a7cc5628cb683e f5bfcb0aa8c82344 f5d3c9c238c4c9aa f5efc87c38c15b9e f603c739c8bdd94d f61fc5f9c8ba42ea
+        f637c4bd38b698a2 f64fc383b8b2daa9 f66bc24d38af0931 f683c11a38ab246c f69fbfea48a72c90 f6bbbebdb8a321d1
+        f6d7bd94989f0464 f6f3bc6ed89ad481 f70bbb4ce896925e f72bba2df8923e35 f747b912e88dd83c f763b7fb788960ae
+        f77fb6e7a884d7c5 f79fb5d758803dbc f7bbb4cb087b92cd f7dbb3c23876d736 f7fbb2bd38720b32 f81bb1bc286d2efe
+        f837b0bf286842d8 f857afc5d86346fe f877aed0785e3baf f897addf0859212a f8b7acf19853f7ae f8d7ac08284ebf7b
+        f8f7ab22c84978d2 f91baa41384423f3 f93ba964083ec11e f95ba88ae8395096 f97ba7b5d833d29c f99ba6e4f82e4772
+        f9bfa617f828af5a f9dfa54f68230a95 fa03a48ac81d5968 fa23a3ca88179c14 fa43a30e7811d2dd fa67a256680bfe05
+        fa87a1a2c8061dcf faa7a0f35800327f facba047d7fa3c59 faeb9fa0d7f43b9e fb0b9efe07ee3093 fb2f9e5f37e81b7b
+        fb539dc487e1fc9a fb739d2e57dbd432 fb939c9c47d5a287 fbb79c0e37cf67dc fbd79b8497c92474 fbf79aff27c2d891
+        fc179a7dd7bc8477 fc3b9a0067b62869 fc5b998767afc4a7 fc7f991247a95976 fc9b98a1b7a2e716 fcbf9834c79c6dca
+        fcdf97cc2795edd2 fcfb9767d78f6770 fd1f97070788dae6 fd3f96aa87824873 fd5f9652077bb057 fd7f95fd777512d3
+        fd9f95acd76e7026 fdbb95606767c88f fddb951797611c4d fdfb94d2a75a6b9f fe1b94919753b6c1 fe379454874cfdf2
+        fe57941b0746416f fe7393e5873f8173 fe8f93b3c738be3b feaf93856731f804 fecb935af72b2f06 fee793342724637e
+        ff039310f71d95a4 ff1f92f14716c5b3 ff3f92d4d70ff3e4 ff5792bc7709206d ff7392a737024b88 ff8f929566fb756b
+        ffab9286f6f49e4d ffc7927bc6edc664 ffdf927426e6ede4 fffb926f96e01503 0013926e76d93bf4 002b927076d262eb
+        00439275a6cb8a1a 005f927da6c4b1b4
+    """,
+    Page.ERF_MIDDLE: """
+        e588d4887d7bb3d4 e5c0d1399d88e1e4 e5f4cdf1ad95db3d e62ccab06da2a04c e664c7761daf317f e6a0c442adbb8f45
+        e6d8c1169dc7ba10 e714bdf18dd3b252 e74cbad3fddf787e e788b7bd8deb0d0b e7c4b4ae9df6706d e800b1a73e01a31b
+        e83caea75e0ca58f e878abaf1e177841 e8b8a8be4e221bab e8f4a5d57e2c9048 e934a2f43e36d694 e974a01aae40ef0c
+        e9b49d490e4ada2c e9f49a7f5e549871 ea3097bdbe5e2a5b ea709503de679068 eab09251fe70cb17 eaf08fa82e79dae7
+        eb308d063e82c05a eb708a6c6e8b7bee ebb087da9e940e25 ebf08550de9c777f ec3482cedea4b87e ec7480553eacd1a0
+        ecb47de3aeb4c368 ecf47b7a1ebc8e57 ed3479189ec432ed ed7476bf1ecbb1ac edb4746dbed30b12 edf472244eda3fa2
+        ee346fe2eee14fdb ee706da9aee83c3d eeb46b77deef0549 eef4694e4ef5ab7c ef30672cdefc2f55 ef7065131f029153
+        efb063011f08d1f5 eff060f6ef0ef1b7 f02c5ef4bf14f116 f0685cfa5f1ad08e f0a85b075f20909c f0e4591c3f2631ba
+        f1205738cf2bb462 f15c555cdf31190f f19853886f366039 f1d451bb7f3b8a58 f2104ff5ef4097e4 f24c4e37bf458953
+        f2844c810f4a5f1b f2bc4ad1bf4f19b0 f2f849293f53b988 f33047883f583f14 f36845ee2f5caac8 f3a0445b3f60fd13
+        f3d842cf3f653667 f410414a0f695733 f4403fcc4f6d5fe3 f4783e54bf7150e8 f4b03ce3df752aac f4e43b79df78ed9a
+        f5183a166f7c9a1c f54c38b97f80309b f58037630f83b17f f5b036131f871d2f f5e034c97f8a7410 f6143385cf8db688
+        f64432487f90e4f9 f67831110f93ffc5 f6a82fdfcf97074e f6d42eb4cf99fbf2 f7002d8f8f9cde12 f7302c6fdf9fae0b
+        f7602b55dfa26c39 f7882a41ffa518f6 f7b829332fa7b49e f7e4282a0faa3f89 f80c27269facba0e f83826284faf2484
+        f860252f6fb17f40 f88c243b7fb3ca97 f8b4234cefb606da f8dc22635fb8345c f904217ebfba536d f928209f3fbc645c
+        f9501fc44fbe6778 f9741eee5fc05d0c f9981e1d0fc24566 f9c01d501fc420cf f9e41c87efc5ef90 fa041bc46fc7b1f2
+        fa281b04ffc9683c fa4c1a49dfcb12b4 fa6819937fccb19d fa8c18e0bfce453d faac18324fcfcdd5 fad01787afd14ba6
+        faec16e17fd2bef0 fb08163f1fd427f3 fb2815a05fd586ec fb4815053fd6dc19 fb64146e1fd827b4 fb8013da8fd969f9
+        fb9c134a7fdaa321 fbb812bdefdbd364 fbd01234ffdcfafa fbec11af1fde1a1a fc08112c8fdf30f8 fc2010ad7fe03fc8
+        fc3810317fe146bf fc540fb85fe2460f fc6c0f427fe33de8 fc800ecfcfe42e7b fc940e600fe517f7 fcb00df29fe5fa8c
+        fcc40d887fe6d665 fcd80d211fe7abb0 fcf00cbc0fe87a99 fd000c5a2fe94349 fd180bfa4fea05ec fd2c0b9d4feac2a8
+        fd400b429feb79a8 fd500aea9fec2b11
+    """,
+    Page.ERF_HIGH: """
+        f5b415280fecd70c f64413de8fee1f43 f6c812a70fef5371 f74c11800ff074ac f7c810695ff183fb f83c0f623ff2825a
+        f8ac0e69bff370bb f9140d7f4ff45003 f97c0ca1fff5210d f9dc0bd16ff5e4a9 fa380b0ceff69b9d fa900a53eff746a5
+        fae009a5eff7e674 fb2c09025ff87bb3 fb7c08680ff90706 fbc007d77ff98903 fc04074f8ffa023c fc4006d04ffa7339
+        fc8006586ffadc7e fcb805e83ffb3e85 fcec057f3ffb99c1 fd1c051cfffbeea1 fd5004c08ffc3d8d fd7c046a5ffc86e6
+        fda40419effccb08 fdcc03ce9ffd0a4a fdf003884ffd44ff fe1803464ffd7b74 fe3803090ffdadf0 fe5402d00ffddcb8
+        fe74029a9ffe080d fe900268effe302a fea8023abffe5548 fec0020fbffe779c fed801e7affe9757 feec01c27ffeb4a9
+        fefc01a02ffecfbc ff10017feffee8bb ff240161fffeffca ff3401465fff150d ff44012cafff28a6 ff5001150fff3ab4
+        ff6000fedfff4b54 ff6c00ea7fff5aa1 ff7400d7dfff68b4 ff8000c64fff75a5 ff8800b65fff8189 ff9400a74fff8c76
+        ff9c00998fff967e ffa4008cdfff9fb2 ffac00811fffa823 ffb000767fffafe0 ffb8006c7fffb6f7 ffbc00636fffbd76
+        ffc4005adfffc368 ffc800531fffc8d9 ffcc004c0fffcdd2 ffd000458fffd25e ffd4003f7fffd686 ffd80039ffffda51
+        ffdc0034cfffddc8 ffdc00306fffe0f0 ffe0002c0fffe3d2 ffe400280fffe672 ffe800246fffe8d6 ffe800213fffeb04
+        ffe8001e5fffecff ffec001b8fffeecc ffec00191ffff070 fff00016bffff1ed fff00014affff348 fff00012dffff482
+        fff40010fffff59f fff4000f7ffff6a2 fff4000e0ffff78d fff8000c9ffff861 fff8000b6ffff922 fff8000a6ffff9d0
+        fff800096ffffa6e fff800089ffffafc fff80007cffffb7d fffc0006effffbf1 fffc00062ffffc5b fffc0005affffcb9
+        fffc00051ffffd0f fffc0004affffd5c fffc00042ffffda2 fffc0003dffffde0 fffc00036ffffe19 fffc00032ffffe4b
+        fffc0002dffffe79 fffc00029ffffea2 fffc00025ffffec7 00000001effffee8 00000001bfffff06 000000018fffff21
+        000000015fffff39 000000013fffff4e fffc00015fffff61 000000010fffff72 00000000efffff82 00000000cfffff90
+        00000000bfffff9c 00000000afffffa7 000000009fffffb1 000000007fffffba 000000007fffffc1 000000007fffffc8
+        000000005fffffcf 000000005fffffd4 000000005fffffd9 000000003fffffde 000000004fffffe1 000000003fffffe5
+        000000003fffffe8 000000002fffffeb 000000002fffffed 000000002fffffef 000000002ffffff1 000000002ffffff3
+        000000001ffffff5 000000001ffffff6 000000001ffffff7 000000001ffffff8 000000001ffffff9 000000001ffffffa
+        000000000ffffffb 000000001ffffffb
     """,
 }
 

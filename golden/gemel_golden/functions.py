@@ -57,6 +57,7 @@ class Function(IntEnum):
     SIN = 6
     COS = 7
     TANH = 8
+    ERF = 9
 
 
 class _Operand(NamedTuple):
@@ -225,6 +226,16 @@ def _tanh(x: _Operand) -> _Reduced:
     return _Reduced(page, u, factor, np.where(low, x.exponent, 0), x.negative, special)
 
 
+def _erf(x: _Operand) -> _Reduced:
+    """2x * (erf(x) / 2x) below 1, where x = u; then erf on [1, 2) and on [2, 4); above that 1."""
+    low, high = x.exponent < 0, x.exponent >= 1
+    u = _fixed(x.significand << 36, 32 + high - x.exponent) & ((1 << ARGUMENT_BITS) - 1)
+    special = _special((x.nan, NAN), (x.exponent >= 2, _signed(x.negative, _ONE)), (x.zero, _signed(x.negative, 0)))
+    page = np.where(low, Page.ERF_LOW, np.where(high, Page.ERF_HIGH, Page.ERF_MIDDLE))
+    factor = np.where(low, x.significand << 4, _FACTOR_ONE)
+    return _Reduced(page, u, factor, np.where(low, x.exponent + 1, 0), x.negative, special)
+
+
 _REDUCTIONS: dict[Function, Callable[[_Operand], _Reduced]] = {
     Function.EXP2: _exp2,
     Function.EXP: _exp,
@@ -235,6 +246,7 @@ _REDUCTIONS: dict[Function, Callable[[_Operand], _Reduced]] = {
     Function.SIN: _sin,
     Function.COS: _cos,
     Function.TANH: _tanh,
+    Function.ERF: _erf,
 }
 
 

@@ -1,4 +1,4 @@
-"""The FP32 functions exp2, exp, log2, reciprocal, rsqrt, sqrt, sin, cos and tanh on one pipeline."""
+"""The FP32 functions exp2, exp, log2, reciprocal, rsqrt, sqrt, sin, cos, tanh and erf on one pipeline."""
 
 from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, signed, unsigned
 from amaranth.lib import data, wiring
@@ -236,6 +236,10 @@ class FunctionUnit(wiring.Component):
                     m.d.comb += plan.scale.eq(exponent + 3)
             with m.Case(Function.COS):
                 m.d.comb += page.eq(Page.SINE)
+            with m.Case(Function.ERF):
+                m.d.comb += [page.eq(Mux(exponent < 1, Page.ERF_MIDDLE, Page.ERF_HIGH)), plan.negative.eq(sign)]
+                with m.If(exponent < 0):
+                    m.d.comb += [page.eq(Page.ERF_LOW), plan.factor.eq(scaled), plan.scale.eq(exponent + 1)]
             with m.Case(Function.TANH):
                 m.d.comb += [page.eq(Mux(exponent > 1, Page.TANH_HIGH, Page.TANH_MIDDLE)), plan.negative.eq(sign)]
                 with m.If(exponent < 1):
@@ -266,7 +270,7 @@ class FunctionUnit(wiring.Component):
                 ]
                 with m.If(~floating | (function == Function.COS)):
                     m.d.comb += plan.factor.eq(near + mirrored)
-            with m.Case(Function.TANH):
+            with m.Case(Function.TANH, Function.ERF):
                 m.d.comb += u.eq(Mux(high, Cat(fixed[2:28], fixed[29]), fixed))
 
 
@@ -280,6 +284,8 @@ def _shift(m: Module, function: Signal, exponent: Signal) -> Signal:
             m.d.comb += offset.eq(127 + 29)
         with m.Case(Function.TANH):
             m.d.comb += offset.eq(127 + 33)
+        with m.Case(Function.ERF):
+            m.d.comb += offset.eq(Mux(exponent[7], 127 + 33, 127 + 32))
         with m.Default():
             m.d.comb += offset.eq(127 + 32)
     m.d.comb += [

@@ -1,4 +1,4 @@
-"""The results of the FP32 functions that no polynomial gives: NaN, infinities, zeros, and tanh where it is 1."""
+"""The results of the FP32 functions that no polynomial gives: NaN, infinities, zeros, tanh and erf where they are 1."""
 
 from amaranth.hdl import Cat, Const, Module, Signal, unsigned
 from amaranth.lib import data, wiring
@@ -100,6 +100,14 @@ class FunctionSpecial(wiring.Component):
                 large = Signal()
                 m.d.comb += [
                     large.eq((exponent >= 127 + 4) | ((exponent == 127 + 3) & i.mantissa[22])),
+                    o.valid.eq(large | zero),
+                    o.one.eq(large),
+                    o.sign.eq(sign),
+                ]
+            with m.Case(Function.ERF):
+                large = Signal()
+                m.d.comb += [
+                    large.eq(exponent >= 127 + 2),
                     o.valid.eq(large | zero),
                     o.one.eq(large),
                     o.sign.eq(sign),

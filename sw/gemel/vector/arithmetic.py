@@ -150,6 +150,10 @@ class Arithmetic(Tracer):
         """Hyperbolic tangent."""
         return self.function(Function.TANH, a, into=into, pred=pred)
 
+    def erf(self, a: Operand, *, into: Vec | None = None, pred: Pred | None = None) -> Vec:
+        """Error function."""
+        return self.function(Function.ERF, a, into=into, pred=pred)
+
     def lt(self, a: Operand, b: Operand, *, pred: Pred | None = None, into: Pred | None = None) -> Pred:
         """a < b; like all comparisons, false in lanes outside `pred`."""
         return self._compare(LaneOp.FLT, (a, b), pred, into)
