@@ -10,8 +10,12 @@ import numpy as np
 import pytest
 
 from gemel.vector import Addr, Builder, Philox, Pred, Scalar, Vec, VectorProgram, interpret
+from gemel.vector.ir import Bank, Op, Reg, Slot
+from gemel.vector.layout import Layout
+from gemel.vector.webs import split
 from gemel_golden import vector
 from gemel_golden.flags import Flags
+from gemel_golden.lane_ops import LaneOp
 from gemel_golden.vector_isa import Permute
 
 L1_BYTES = 1 << 18
@@ -165,8 +169,31 @@ def test_random_programs_do_what_their_traces_say(number: int, rng: np.random.Ge
 @pytest.mark.parametrize("number", range(10))
 def test_squeezed_pipelines_do_the_same(number: int, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
     """As for a program that would have too many bundles otherwise."""
-    monkeypatch.setattr("gemel.vector.pipeline._REACHES", (16,))
+    monkeypatch.setattr("gemel.vector.pipeline.REACHES", (16,))
     test_random_programs_do_what_their_traces_say(number, rng)
+
+
+def test_values_that_never_meet_get_registers_of_their_own() -> None:
+    """What a loop carries keeps one register, through the loop and behind it; what one name held twice gets two."""
+    reg, sums, zero = Reg(Bank.VECTOR, "x"), Reg(Bank.VECTOR, "sum"), Reg(Bank.SCALAR, "zero", fixed=0)
+
+    def op(define: Reg, *reads: Reg) -> dict[Slot, Op]:
+        uses = dict(zip("ab", reads or (zero,), strict=False))
+        return {Slot.ALU: Op(Slot.ALU, {"op": LaneOp.ADD}, uses, ("rd", define))}
+
+    layout = Layout()
+    layout.append([op(reg), op(sums, reg)])
+    with layout.loop(3, None):
+        layout.append([op(reg), op(sums, sums, reg)])
+    layout.append([op(reg, sums)])
+    layout.halt()
+    split(layout)
+    names = [bundle[Slot.ALU].define for bundle in layout.bundles if Slot.ALU in bundle]
+    first, start, inside, step, last = (define[1] for define in names if define)
+    assert start is step, "a carried value has one register"
+    assert len({first, inside, last}) == 3
+    reads = [bundle[Slot.ALU].reads for bundle in layout.bundles if Slot.ALU in bundle]
+    assert reads[1:] == [[first], [], [start, inside], [start]]
 
 
 def test_loads_of_stores_wait_for_the_fence() -> None:

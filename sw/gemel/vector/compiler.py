@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gemel.vector.ir import Bank, Body, Loop, Op, Reg, Slot, all_ops
 from gemel.vector.layout import Layout
 from gemel.vector.loops import append_pipeline, code_size
-from gemel.vector.pipeline import Pipeline, find_pipeline
+from gemel.vector.pipeline import REACHES, Pipeline, find_pipeline
 from gemel.vector.registers import TooManyRegisters, allocate, live_across
 from gemel.vector.schedule import list_schedule, schedule_length
+from gemel.vector.webs import split
 from gemel_golden.isa import VECTOR_BUNDLES
 from gemel_golden.vector_isa import LOOPS
 
@@ -51,6 +52,8 @@ class Compiler:
         self.pipelines: dict[tuple[Loop, int, int], Pipeline | None] = {}
         self.code: dict[Loop, int] = {}
         """Bundles that pipelined loops may take."""
+        self.reach = 0
+        """Cycles by which all of them are squeezed."""
         self.sizes: dict[Loop, int] = {}
         """Bundles that they take."""
         self.across = self._live_across()
@@ -64,6 +67,7 @@ class Compiler:
                 continue
             try:
                 layout = self._layout(attempt)
+                split(layout)
                 return layout, allocate(layout)
             except TooManyRegisters as too_many:
                 error = too_many
@@ -72,15 +76,18 @@ class Compiler:
         raise error
 
     def _layout(self, attempt: _Attempt) -> Layout:
-        """A layout that fits the instruction memory: what is too much, the largest pipeline does without."""
+        """A layout that fits the instruction memory: all pipelines are squeezed as far as they must be, and what is too
+        much then, the largest one does without."""
         while True:
-            layout = Layout()
-            self.sizes.clear()
-            self._append(layout, self.body, attempt, 1)
-            layout.halt()
-            excess = len(layout.bundles) - VECTOR_BUNDLES
-            if excess <= 0:
-                return layout
+            excess = 0
+            for self.reach in REACHES:
+                layout = Layout()
+                self.sizes.clear()
+                self._append(layout, self.body, attempt, 1)
+                layout.halt()
+                excess = len(layout.bundles) - VECTOR_BUNDLES
+                if excess <= 0:
+                    return layout
             if not self.sizes:
                 text = f"the program has {len(layout.bundles)} bundles; the instruction memory holds {VECTOR_BUNDLES}"
                 raise ValueError(text)
@@ -104,6 +111,7 @@ class Compiler:
         possible = loop.scalar is None or depth < LOOPS
         pipeline = self._pipeline(loop, attempt.spare) if possible else None
         if pipeline:
+            pipeline = replace(pipeline, reach=max(pipeline.reach, self.reach))
             self.sizes[loop] = code_size(loop, pipeline)
             append_pipeline(layout, loop, pipeline, attempt.window)
             return

@@ -32,6 +32,11 @@ class Reservations:
     def __init__(self, interval: int, ops: Sequence[Op]):
         self.interval = interval
         self.units = [occupies(op) for op in ops]
+        self.need = Counter[str]()
+        """Cycles of each unit."""
+        for units in self.units:
+            for unit, cycles in units:
+                self.need[unit] += cycles
         self._rows: dict[str, list[int]] = defaultdict(lambda: [-1] * interval)
 
     def conflicts(self, op: int, time: int) -> set[int]:
@@ -41,6 +46,13 @@ class Reservations:
             row = self._rows[unit]
             found |= {row[(time + i) % self.interval] for i in range(cycles)}
         return found - {-1, op}
+
+    def paired(self, op: int) -> bool:
+        """Whether operations that keep the unit for two cycles, as this one does, must lie in step: no cycle between
+        two of them is left over."""
+        if self.interval % 2:
+            return False
+        return any(cycles == 2 and 10 * self.need[unit] >= 9 * self.interval for unit, cycles in self.units[op])
 
     def take(self, op: int, time: int) -> None:
         """Reserve."""
@@ -109,7 +121,9 @@ def place(
         window = range(first, min(last, first + interval - 1) + 1)
         if later[op] and last < _FAR:
             window = range(last, max(first, last - interval + 1) - 1, -1)
-        time = next((time for time in window if not table.conflicts(op, sign * time)), None)
+        step = table.paired(op)
+        free = (time for time in window if not (step and time % 2) and not table.conflicts(op, sign * time))
+        time = next(free, None)
         if time is None:
             return None
         table.take(op, sign * time)

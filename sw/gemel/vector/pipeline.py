@@ -15,15 +15,15 @@ from gemel.vector.ir import Bank, Op, Reg
 from gemel.vector.lifetimes import lives, pressure, shorten
 from gemel.vector.modulo import least_interval, place
 from gemel.vector.schedule import Bundle, bundles_of
-from gemel.vector.squeeze import squeeze
+from gemel.vector.squeeze import Life, squeeze
 
-__all__ = ["Pipeline", "find_pipeline"]
+__all__ = ["REACHES", "Pipeline", "find_pipeline"]
 
 _KERNEL = 210
 """Bundles that a kernel should stay below."""
 _NAMES = 8
 """Names of a register at most."""
-_REACHES = (0, 4, 16, 64, 1 << 16)
+REACHES = (0, 4, 16, 64, 1 << 16)
 """Cycles by which a pipeline's beginning and end may be squeezed."""
 _WAYS = ((True, True), (True, False), (False, True), ())
 """Ways to place operations: see `place`; the last one lets them give way to each other."""
@@ -41,6 +41,8 @@ class Pipeline:
     times: Sequence[int]
     interval: int
     renamed: frozenset[Reg]
+    limit: int
+    """Vector registers for the renamed ones."""
     reach: int = 0
     """Cycles by which operations outside the kernel may go forward to save bundles."""
     _names: dict[tuple[Reg, int], Reg] = field(default_factory=dict)
@@ -64,13 +66,16 @@ class Pipeline:
 
     def bundles(self, first: int, last: int, count: int | None, unroll: int, *, squeezed: bool = True) -> list[Bundle]:
         """The bundles of cycles `first` to `last` - 1 of `count` iterations, of which iteration 0 begins in cycle 0."""
-        placed = []
+        placed, made, lives = [], [], _Lives(self)
         for op, time in zip(self.ops, self.times, strict=True):
             low = max(0, -(-(first - time) // self.interval))
             high = (last - 1 - time) // self.interval
             for iteration in range(low, high + 1 if count is None else min(high + 1, count)):
                 placed.append((time + iteration * self.interval, self._renamed(op, iteration, unroll)))
-        return bundles_of(squeeze(placed, self.reach) if squeezed and self.reach else placed)
+                made.append(lives.made(op, time, iteration))
+        if squeezed and self.reach:
+            placed = squeeze(placed, self.reach, made, lives.between(first, last, count), self.limit)
+        return bundles_of(placed)
 
     def _renamed(self, op: Op, iteration: int, unroll: int) -> Op:
         names = {}
@@ -84,6 +89,34 @@ class Pipeline:
     def end(self, count: int) -> int:
         """The cycle behind the last bundle of `count` iterations."""
         return (count - 1) * self.interval + max(self.times) + 1
+
+
+class _Lives:
+    """The lives of a pipeline's vectors, iteration by iteration."""
+
+    def __init__(self, pipeline: Pipeline):
+        self._interval = pipeline.interval
+        found = lives(pipeline.ops, pipeline.times, [reg for reg in pipeline.renamed if reg.bank == Bank.VECTOR])
+        self._spans = found
+        self._known: dict[tuple[Reg, int], Life] = {}
+
+    def _life(self, reg: Reg, iteration: int) -> Life:
+        start, end = (time + iteration * self._interval for time in self._spans[reg])
+        return self._known.setdefault((reg, iteration), Life(start, end))
+
+    def made(self, op: Op, time: int, iteration: int) -> list[Life]:
+        """The vectors that begin with an operation of the first iteration's cycle `time`."""
+        begun = [reg for reg in op.writes if reg in self._spans and self._spans[reg][0] == time]
+        return [self._life(reg, iteration) for reg in begun]
+
+    def between(self, first: int, last: int, count: int | None) -> list[Life]:
+        """Those that live in cycles `first` to `last` - 1 of `count` iterations."""
+        found = []
+        for reg, (start, end) in self._spans.items():
+            low = max(0, (first - end) // self._interval)
+            high = (last - 1 - start) // self._interval
+            found += [self._life(reg, i) for i in range(low, high + 1 if count is None else min(high + 1, count))]
+        return found
 
 
 def find_pipeline(
@@ -103,21 +136,29 @@ def find_pipeline(
             edges = [*basic, *_within(ops, renamed, names)]
             for way in _WAYS:
                 times = place(ops, edges, interval, *way) if way else place_evicting(ops, edges, interval)
-                reach = None if times is None else _reach(ops, times, interval, renamed, accept)
+                reach = None if times is None else _reach(ops, times, interval, renamed, limits, accept)
                 if times is None or reach is None:
                     continue
                 times = _fit(ops, edges, times, interval, renamed, limits)
-                if times is not None and accept(found := Pipeline(ops, times, interval, renamed, reach)):
+                if times is not None and accept(
+                    found := Pipeline(ops, times, interval, renamed, limits[Bank.VECTOR], reach)
+                ):
                     return found
         interval += 1 + interval // 128
     return None
 
 
 def _reach(
-    ops: Sequence[Op], times: list[int], interval: int, renamed: frozenset[Reg], accept: Callable[[Pipeline], bool]
+    ops: Sequence[Op],
+    times: list[int],
+    interval: int,
+    renamed: frozenset[Reg],
+    limits: dict[Bank, int],
+    accept: Callable[[Pipeline], bool],
 ) -> int | None:
     """The least squeezing that makes a pipeline acceptable, or ``None``."""
-    return next((reach for reach in _REACHES if accept(Pipeline(ops, times, interval, renamed, reach))), None)
+    most = limits[Bank.VECTOR]
+    return next((reach for reach in REACHES if accept(Pipeline(ops, times, interval, renamed, most, reach))), None)
 
 
 def _fit(

@@ -1,34 +1,79 @@
-"""Fewer bundles for a scheduled piece: operations join a bundle a few cycles before theirs where they may."""
+"""Fewer bundles for a scheduled piece: operations join a bundle a few cycles before theirs where they may.
+
+Whoever goes forward begins to need a register for its result there: no bundle may come to need more than there are.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import groupby
+
+import numpy as np
 
 from gemel.vector.ir import Op, Reg, Slot
 from gemel.vector.schedule import Bundle
 from gemel_golden.vector_isa import Control
 
-__all__ = ["squeeze"]
+__all__ = ["Life", "squeeze"]
 
 
-def squeeze(placed: Sequence[tuple[int, Op]], reach: int) -> list[tuple[int, Op]]:
-    """The same operations with their cycles; an operation goes up to `reach` cycles forward into a bundle there is."""
+@dataclass
+class Life:
+    """A vector from the cycle that makes it to the last one that needs it, which may lie outside the piece."""
+
+    start: int
+    end: int
+
+
+def squeeze(
+    placed: Sequence[tuple[int, Op]], reach: int, made: Sequence[Sequence[Life]], lives: Sequence[Life], limit: int
+) -> list[tuple[int, Op]]:
+    """The same operations with their cycles; an operation goes up to `reach` cycles forward into a bundle there is.
+
+    made : of each operation, the vectors that begin with it; lives : all vectors; at most `limit` may live in a cycle
+    """
     rows: dict[int, Bundle] = defaultdict(dict)
-    order = _Order()
-    for time, group in groupby(sorted(placed, key=_time), key=_time):
-        together = [op for _, op in group]
-        for op in together:
+    order, room = _Order(), _Room(placed, lives, limit)
+    indices = sorted(range(len(placed)), key=lambda i: placed[i][0])
+    for time, group in groupby(indices, key=lambda i: placed[i][0]):
+        members = [*group]
+        together = [placed[i][1] for i in members]
+        for i, op in zip(members, together, strict=True):
             earliest = time if _held(op, together) else max(order.earliest(op), time - reach)
+            earliest = room.earliest(made[i], earliest, time)
             goal = next((t for t in range(earliest, time) if t in rows and _fits(op, rows[t])), time)
             rows[goal][op.slot] = op
             order.add(op, goal)
+            room.begin(made[i], goal)
     return [(time, op) for time, bundle in rows.items() for op in bundle.values()]
 
 
-def _time(pair: tuple[int, Op]) -> int:
-    return pair[0]
+class _Room:
+    """How many vectors live behind each cycle of a piece."""
+
+    def __init__(self, placed: Sequence[tuple[int, Op]], lives: Sequence[Life], limit: int):
+        self._first = min((time for time, _ in placed), default=0)
+        self._live = np.zeros(max((time for time, _ in placed), default=0) - self._first + 1, np.int64)
+        self._limit = limit
+        for life in lives:
+            self._add(life.start, life.end)
+
+    def _add(self, start: int, end: int) -> None:
+        self._live[max(0, start - self._first) : max(0, end - self._first)] += 1
+
+    def earliest(self, made: Sequence[Life], earliest: int, time: int) -> int:
+        """The first cycle from `earliest` on in which these vectors, now made in cycle `time`, might begin."""
+        if not made or earliest >= time:
+            return earliest
+        full = np.flatnonzero(self._live[earliest - self._first : time - self._first] + len(made) > self._limit)
+        return earliest + int(full[-1]) + 1 if full.size else earliest
+
+    def begin(self, made: Sequence[Life], time: int) -> None:
+        """They begin in that cycle."""
+        for life in made:
+            self._add(time, life.start)
 
 
 def _held(op: Op, together: Sequence[Op]) -> bool:
