@@ -110,7 +110,7 @@ def many_constants(x):
 def functions(x):
     return (
         lang.exp2(x) + lang.log2(abs(x)) + lang.sqrt(abs(x)),
-        lang.sin(x) * lang.cos(x) + lang.tanh(x),
+        lang.sin(x) * lang.cos(x) + lang.tanh(x) * lang.erf(x),
         lang.log(abs(x) + 1) * lang.sigmoid(x),
     )
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from gemel.kernels.elementwise import add, add_bias, add_scaled, bias_backward, cast, mul, scale, sub
     from gemel.kernels.functions import (
         cos,
+        erf,
         exp,
         exp2,
         exp_backward,
@@ -105,6 +106,7 @@ __all__ = [
     "elu",
     "elu_backward",
     "empty",
+    "erf",
     "exp",
     "exp2",
     "exp_backward",
@@ -224,6 +226,7 @@ _HOMES = {
     ),
     "kernels.functions": (
         "cos",
+        "erf",
         "exp",
         "exp2",
         "exp_backward",

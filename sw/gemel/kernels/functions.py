@@ -16,6 +16,7 @@ from gemel.tensors import Tensor
 __all__ = [
     "REFERENCES",
     "cos",
+    "erf",
     "exp",
     "exp2",
     "exp_backward",
@@ -51,6 +52,7 @@ def _of(function: Callable[[Tile], Tile], name: str) -> Kernel:
 
 _exp, _exp2, _log, _log2 = (_of(getattr(lang, name), name) for name in ("exp", "exp2", "log", "log2"))
 _sqrt, _rsqrt, _reciprocal = (_of(getattr(lang, name), name) for name in ("sqrt", "rsqrt", "reciprocal"))
+_erf = _of(lang.erf, "erf")
 _sin, _cos = _of(lambda x: lang.sin(turns(x)), "sin"), _of(lambda x: lang.cos(turns(x)), "cos")
 
 
@@ -119,6 +121,11 @@ def cos(x: Values, *, dtype: str | None = None, out: Tensor | None = None) -> An
     return forward(_cos, x, dtype=dtype, out=out)
 
 
+def erf(x: Values, *, dtype: str | None = None, out: Tensor | None = None) -> Any:
+    """The error function."""
+    return forward(_erf, x, dtype=dtype, out=out)
+
+
 REFERENCES: Mapping[str, Callable[..., Any]] = {
     "exp": np.exp,
     "exp2": np.exp2,
@@ -131,5 +138,6 @@ REFERENCES: Mapping[str, Callable[..., Any]] = {
     "reciprocal": lambda x: 1 / x,
     "sin": np.sin,
     "cos": np.cos,
+    "erf": np.vectorize(math.erf, otypes=[np.float64]),
 }
 """The kernels in NumPy, on float64."""

@@ -33,7 +33,10 @@ def affine(x: Tile, weight: Tile | None, bias: Tile | None) -> Tile:
 
 @kernel
 def _layer_norm(x: Tile, eps: Tile, weight: Tile | None, bias: Tile | None, *, to: str) -> Tile:
-    return affine(_normal(x, eps)[0], weight, bias).astype(to)
+    mean = x.mean()
+    centred = x - mean
+    factor = lang.rsqrt(lang.fma(lang.inner(centred, centred), 1 / x.shape[1], eps))
+    return affine(lang.fma(x, factor, -(mean * factor)), weight, bias).astype(to)
 
 
 @kernel
@@ -46,7 +49,7 @@ def _layer_norm_backward(grad: Tile, x: Tile, eps: Tile, weight: Tile | None, *,
 
 @kernel
 def _rms_norm(x: Tile, eps: Tile, weight: Tile | None, *, to: str) -> Tile:
-    return affine(x * lang.rsqrt((x * x).mean() + eps), weight, None).astype(to)
+    return affine(x * lang.rsqrt(lang.fma(lang.inner(x, x), 1 / x.shape[1], eps)), weight, None).astype(to)
 
 
 @kernel
@@ -74,8 +77,9 @@ def layer_norm(
 ) -> Any:
     """(x - mean) / sqrt(variance + eps) * weight + bias along the last dimension of x (..., C), all in FP32.
 
-    The variance is the mean square of x - mean. weight, bias: (C,), or none. dtype, here and below: the result's
-    format, that of the first operand by default.
+    The variance is the mean square of x - mean. With f = 1 / sqrt(variance + eps), x f - mean f is rounded once, and
+    its product with the weight plus the bias once more. weight, bias: (C,), or none. dtype, here and below: the
+    result's format, that of the first operand by default.
     """
     _check("layer_norm", x)
     lines = along("layer_norm", x, weight=weight, bias=bias)

@@ -173,7 +173,10 @@ class Access:
         def make() -> Addr:
             group = key.group
             base: int | Scalar = self.argument(group) if group.streamed else group.bases[0]
-            address = self.builder.address(base, group.pitch, group.tile, steps=key.steps, region=key.region)
+            apart = bool(key.along)
+            address = self.builder.address(
+                base, group.pitch, group.tile, steps=key.steps, region=key.region, apart=apart
+            )
             if key.column:
                 self.builder.move(address, 0, key.column)
             return address

@@ -21,6 +21,7 @@ __all__ = [
     "cos",
     "divide",
     "dot",
+    "erf",
     "exp",
     "exp2",
     "floor",
@@ -98,6 +99,11 @@ def cos(turns: Tile) -> Tile:
 def tanh(x: Tile) -> Tile:
     """The hyperbolic tangent."""
     return x.apply(Function.TANH)
+
+
+def erf(x: Tile) -> Tile:
+    """The error function, 2 / sqrt(pi) times the integral of e^(-t^2) from 0 to x."""
+    return x.apply(Function.ERF)
 
 
 def sigmoid(x: Tile) -> Tile:

@@ -15,6 +15,9 @@ __all__ = ["Section", "Sections", "Sink"]
 CHEAP = 3
 """Operations that are done again rather than stored and loaded."""
 
+FREE = (Op.NEGATE, Op.ABSOLUTE, Op.BITS)
+"""Operations that are made where their result is used."""
+
 _COSTS = {Op.LANE: 1, Op.FUNCTION: 4, Op.SELECT: 2, Op.RANDOM: 10, Op.SCAN: 100, Op.INPUT: 1, Op.AND: 1}
 
 
@@ -208,7 +211,7 @@ class Sections:
         levels = self.levels
         if not levels.wide(node):
             stage, level = levels.times[node]
-            if level == 0:
+            if level == 0 or node.op in FREE:
                 return None
             found = next((s for s in self.items if s.stage == stage and not s.columns and level - 1 in s.passes), None)
             return (found, level - 1) if found is not None and found is not section else None
