@@ -66,6 +66,16 @@ def test_bench_matmul(gemel, operands, layout, dtype):
     assert {"cycles", "utilisation", "seconds", "mmac_per_second"} <= set(values)
 
 
+def test_bench_scaling(gemel):
+    options = ("--cores", "1,4", "--m", "96", "--n", "40", "--k", "64", "--backend", "golden", "--json")
+    code, out, _ = gemel("bench", "scaling", *options)
+    values = json.loads(out)
+    assert code == 0 and values["exact"] is True
+    assert values["cores"] == [1, 4] and values["cycles"] == [None, None] and values["speedup"] == [None, None]
+    code, _, err = gemel("bench", "scaling", "--cores", "one", "--backend", "golden")
+    assert code == 2 and "--cores takes numbers with commas between, as 1,2,4, not 'one'" in err
+
+
 def test_bench_for_people(gemel):
     code, out, _ = gemel(*PRODUCT)
     assert (code, "peak macs per cycle" in out, "92,400" in out) == (0, True, True)
