@@ -40,16 +40,6 @@ def test_a_rank_that_the_launch_hasnt_is_a_fault(quad) -> None:
     quad.run(p, cores=(0, 1, 2))
 
 
-def test_signals_that_overflow_are_a_fault(quad) -> None:
-    p = Program()
-    with p.loop(2):
-        p.signal(cores=0b11, signal={1: SEMAPHORE_MAX // 2 + 1})
-    p.halt()
-    with pytest.raises(gemel.DeviceFault) as caught:
-        quad.run(p, cores=(0, 2))
-    assert caught.value.code == FaultCode.SEMAPHORE_OVERFLOW
-
-
 def test_a_core_that_never_comes_leaves_the_others_at_the_barrier(quad) -> None:
     """Rank 1 waits for a semaphore that only rank 0 is given."""
     p = Program()
@@ -70,3 +60,14 @@ def test_addresses_without_an_l1_are_faults(quad, what: str, code: FaultCode, wh
     with pytest.raises(gemel.DeviceFault) as caught:
         quad.run(program, cores=(2,), timeout_cycles=10_000)
     assert (caught.value.code, caught.value.pc, caught.value.address) == (code, 1, address)
+
+
+def test_signals_that_overflow_are_the_fault_of_their_target(quad) -> None:
+    p = Program()
+    with p.loop(2):
+        p.signal(cores=0b10, signal={1: SEMAPHORE_MAX // 2 + 1})
+    p.halt()
+    with pytest.raises(gemel.DeviceFault) as caught:
+        quad.run(p, cores=(0, 2), timeout_cycles=10_000)
+    fault = caught.value
+    assert (fault.code, fault.unit, fault.pc, fault.core) == (FaultCode.SEMAPHORE_OVERFLOW, Unit.SEQUENCER, 1, 2)

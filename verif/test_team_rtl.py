@@ -10,7 +10,7 @@ from gemel import Device, Program
 from gemel.bench.matmul import product_of
 from gemel.bench.scaling import run_scaling
 from gemel.sim.rtl_backend import RtlBackend
-from gemel_golden.isa import FaultCode, Unit
+from gemel_golden.isa import SEMAPHORE_MAX, FaultCode, Unit
 from gemel_verif.team_programs import TEAM_PROGRAMS, Team, beyond_l1
 
 BASE = 1 << 20
@@ -73,3 +73,14 @@ def test_addresses_without_an_l1_are_faults(quad: Device, what: str, code: Fault
     with pytest.raises(gemel.DeviceFault) as caught:
         quad.run(program, cores=(2,), timeout_cycles=10_000)
     assert (caught.value.code, caught.value.pc, caught.value.address) == (code, 1, address)
+
+
+def test_signals_that_overflow_are_the_fault_of_their_target(quad: Device) -> None:
+    p = Program()
+    with p.loop(2):
+        p.signal(cores=0b10, signal={1: SEMAPHORE_MAX // 2 + 1})
+    p.halt()
+    with pytest.raises(gemel.DeviceFault) as caught:
+        quad.run(p, cores=(0, 2), timeout_cycles=10_000)
+    fault = caught.value
+    assert (fault.code, fault.unit, fault.pc, fault.core) == (FaultCode.SEMAPHORE_OVERFLOW, Unit.SEQUENCER, 1, 2)

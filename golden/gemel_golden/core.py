@@ -57,6 +57,7 @@ class Core:
 
     def __init__(self, config: ChipConfig, memory: NDArray[np.uint8] | Space, number: int = 0):
         self.config = config
+        self.number = number
         self.space = memory if isinstance(memory, Space) else Space(memory)
         self.memory = self.space.memory
         self.l1 = self.space.l1(number) if self.space.cores else np.zeros(config.l1_bytes, np.uint8)
@@ -133,7 +134,9 @@ class Core:
             sem = values[f"signal{i}"]
             self.semaphores[sem] += values[f"signal{i}_count"]
             if self.semaphores[sem] > SEMAPHORE_MAX:
-                raise Fault(FaultCode.SEMAPHORE_OVERFLOW, Unit.SEQUENCER, 0, pc)
+                fault = Fault(FaultCode.SEMAPHORE_OVERFLOW, Unit.SEQUENCER, 0, pc)
+                fault.core = self.number  # whoever has given it
+                raise fault
 
     def _execute(self, unit: Unit) -> bool:
         """Do the head of a unit's queue; ``False`` when there is none or it waits."""

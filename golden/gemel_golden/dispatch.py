@@ -37,7 +37,8 @@ class Launch:
                 try:
                     core.run()
                 except Fault as fault:
-                    fault.core = number
+                    if fault.core is None:
+                        fault.core = number
                     raise
         return before != seen
 

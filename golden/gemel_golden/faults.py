@@ -18,7 +18,7 @@ class Fault(Exception):
         self.unit = unit
         self.address = address
         self.pc = pc
-        self.core = 0
+        self.core: int | None = None
 
     def __str__(self) -> str:
         return f"{self.code.name} in {self.unit.name} at instruction {self.pc}, address {self.address:#x}"

@@ -71,7 +71,7 @@ class Ring:
         self.values |= {
             "fault_code": int(fault.code),
             "fault_unit": int(fault.unit),
-            "fault_core": fault.core,
+            "fault_core": fault.core or 0,
             "fault_pc": fault.pc,
             "fault_address_lo": fault.address & MASK32,
             "fault_address_hi": fault.address >> 32,

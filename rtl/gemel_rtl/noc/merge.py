@@ -1,6 +1,6 @@
 """Several streams into one, in turn."""
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -9,6 +9,8 @@ __all__ = ["Merge"]
 
 class Merge(wiring.Component):
     """Combinational: a payload goes on in the cycle in which it comes; who has just had a turn comes last.
+
+    An input that an abort withdraws is an offer less at the output, and costs the others a cycle.
 
     Parameters: shape (of the payload), n.
     Members: `i` (array of n streams), `o`.
@@ -32,12 +34,15 @@ class Merge(wiring.Component):
                         for i in range(previous, previous - n, -1):  # the nearest after the last one wins
                             with m.If(self.i[i % n].valid):
                                 m.d.comb += chosen.eq(i % n)
-        m.d.comb += self.o.valid.eq(Cat(each.valid for each in self.i).any())
         m.d.sync += held.eq(self.o.valid & ~self.o.ready)
         with m.If(self.o.valid):
             m.d.sync += last.eq(chosen)
         with m.Switch(chosen):
             for i, each in enumerate(self.i):
                 with m.Case(i):
-                    m.d.comb += [self.o.payload.eq(each.payload), each.ready.eq(self.o.ready)]
+                    m.d.comb += [
+                        self.o.valid.eq(each.valid),
+                        self.o.payload.eq(each.payload),
+                        each.ready.eq(self.o.ready),
+                    ]
         return m
