@@ -96,13 +96,13 @@ class Chip(wiring.Component):
 
     Parameters: config.
     Members: `m_axi<i>_*`: AXI4, 64-byte beats, INCR bursts within 4 KB, IDs by `read_ids` and `write_ids`; `s_axil_*`:
-    the registers; `irq`; `trace_<unit>_start`, `_pc`, `_stop`, `_stop_pc`: timelines (see `gemel_rtl.core.Trace`), of
-    core c > 0 `trace_<unit>_<c>_...`.
+    the registers; `irq`; `trace_<unit>_queued`, `_start`, `_pc`, `_stop`, `_stop_pc`: timelines (see
+    `gemel_rtl.core.Trace`), of core c > 0 `trace_<unit>_<c>_...`.
     """
 
     def __init__(self, config: ChipConfig):
         self.config = config
-        traces = {"start": 1, "pc": PC_BITS, "stop": 1, "stop_pc": PC_BITS}
+        traces = {"queued": 1, "start": 1, "pc": PC_BITS, "stop": 1, "stop_pc": PC_BITS}
         super().__init__(
             {name: member for port in range(config.channels) for name, member in _axi(config, port).items()}
             | _axi_lite()
@@ -155,7 +155,10 @@ class Chip(wiring.Component):
         """Connect core c to its launches, registers and traces."""
         wiring.connect(m, command.launch[c], core.launch)
         page = command.core[c]
-        m.d.comb += core.semaphore_select.eq(page.semaphore_select)
+        m.d.comb += [
+            core.semaphore_select.eq(page.semaphore_select),
+            core.counter_select.eq(page.counter_select),
+        ]
         m.d.comb += [getattr(page, r.name).eq(getattr(core, r.name)) for r in CORE.table if r.access == "ro"]
         for unit in UNITS:
             trace = getattr(core, f"trace_{unit.name.lower()}")

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from gemel_golden.config import ChipConfig
 from gemel_golden.isa import Opcode
+from gemel_rtl.activity import classify
 from gemel_rtl.dma.bursts import BurstCutter
 from gemel_rtl.dma.fill import RowWriter
 from gemel_rtl.dma.layouts import ROW
@@ -93,6 +94,16 @@ class LoadUnit(wiring.Component):
         wiring.connect(m, bus.bus, wiring.flipped(self.bus))
         m.d.comb += [bus.abort.eq(self.sup.abort), retire.done.eq(writer.done)]
         supervise(m, self, walker, retire, bus.idle, writer.fault, signal)
+        beat, word = bus.bus.r.valid & bus.bus.r.ready, writer.l1.req
+        classify(
+            m,
+            self.sup.activity,
+            busy=beat | (bus.idle & word.valid & word.ready),
+            l1=word.valid & ~word.ready,
+            memory=~bus.idle,
+            semaphore=walker.waiting,
+            dependence=~self.sup.idle | self.issue.valid,
+        )
         return m
 
 

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from gemel_golden.config import ChipConfig
 from gemel_golden.isa import Opcode
+from gemel_rtl.activity import classify
 from gemel_rtl.dma.bursts import BurstCutter
 from gemel_rtl.dma.fetch import RowReader
 from gemel_rtl.dma.layouts import LINE, ROW
@@ -95,5 +96,15 @@ class StoreUnit(wiring.Component):
             bus.idle & (~self.sup.abort | settled[-1]),
             bus.fault,
             wiring.flipped(self.semaphores.signal),
+        )
+        w = bus.bus.w
+        classify(
+            m,
+            self.sup.activity,
+            busy=w.valid & w.ready,
+            l1=~w.valid & reader.rows.valid & ~reader.o.valid,
+            memory=~bus.idle,
+            semaphore=walker.waiting,
+            dependence=~self.sup.idle | self.issue.valid,
         )
         return m
