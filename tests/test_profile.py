@@ -23,6 +23,7 @@ from gemel_golden.activity import UNITS, Activity
 from gemel_golden.config import config
 from gemel_golden.counters import BUCKETS, WORK
 from gemel_golden.isa import Unit
+from gemel_golden.packets import PacketType
 
 NANO = config("nano")
 
@@ -76,6 +77,7 @@ def example() -> Recording:
             TraceEvent(Unit.LOAD, 0, start, start + 60, 0, start - 5),
             TraceEvent(Unit.LOAD, 1, start + 10, start + 70, 0, start - 3),
             TraceEvent(Unit.TENSOR, 2, start + 70, start + 200, 0, start - 1),
+            TraceEvent(Unit.COMMAND, PacketType.LAUNCH << 16 | 2 * number, 10 + 390 * number, start + 280, 1),
         ]
         ended = start + 300
         samples = [(cycle, port, 64 * cycle, 0) for cycle in range(start, ended, 100) for port in (0, 1)]
@@ -120,7 +122,9 @@ def test_lanes_hold_what_does_not_overlap() -> None:
 
 def test_a_trace_is_well_formed() -> None:
     tracks = check_trace(trace_events(example()))
-    launches, load, load_too, tensor = (tracks[key] for key in ((1, 0), (3, 16), (3, 17), (3, 32)))
+    keys = ((1, 0), (1, 3), (3, 16), (3, 17), (3, 32))
+    launches, packets, load, load_too, tensor = (tracks[key] for key in keys)
+    assert [(e["name"], e["ts"]) for e in packets] == [("LAUNCH #0", 0.01), ("LAUNCH #2", 0.4)]
     assert [(e["name"], e["ts"], round(e["dur"], 6)) for e in launches] == [
         ("product", 0.01, 0.39),
         ("product", 0.4, 0.4),
@@ -130,7 +134,7 @@ def test_a_trace_is_well_formed() -> None:
         *["LOAD #1"] * 2,
         *["MATMUL #2"] * 2,
     ]
-    assert len(tracks) == 4
+    assert len(tracks) == 5
     levels = [e["args"]["instructions"] for e in trace_events(example()) if e["name"] == "LOAD queue"]
     assert levels == [1, 2, 1, 0] * 2
     rates = [e["args"]["read"] for e in trace_events(example()) if e["name"] == "port 1, bytes a cycle"]

@@ -12,7 +12,7 @@ from gemel_rtl.clock_gate import gated
 from gemel_rtl.counters import COUNTS, Counters
 from gemel_rtl.dma.load import LoadUnit
 from gemel_rtl.dma.store import StoreUnit
-from gemel_rtl.interfaces import PC_BITS, axi_read, axi_write, l1_read_port, l1_write, l1_write_port
+from gemel_rtl.interfaces import PC_BITS, Trace, axi_read, axi_write, l1_read_port, l1_write, l1_write_port
 from gemel_rtl.l1.l1 import L1, REMOTE_READ, REMOTE_WRITE
 from gemel_rtl.launch import Launch
 from gemel_rtl.noc.merge import Merge
@@ -26,7 +26,7 @@ from gemel_rtl.shared import Shared
 from gemel_rtl.tensor import TensorCore
 from gemel_rtl.vector import VectorCore
 
-__all__ = ["Core", "Trace"]
+__all__ = ["Core"]
 
 
 def _peer_members(config: ChipConfig) -> dict[str, wiring.Member]:
@@ -42,12 +42,6 @@ def _peer_members(config: ChipConfig) -> dict[str, wiring.Member]:
     }
 
 
-Trace = wiring.Signature(
-    {"queued": Out(1), "start": Out(1), "pc": Out(PC_BITS), "stop": Out(1), "stop_pc": Out(PC_BITS)}
-)
-"""One unit's timeline: `queued`, an instruction goes into its queue; `start`, one begins, with index `pc`; `stop`, one
-is done, with index `stop_pc`."""
-
 
 class Core(wiring.Component):
     """Runs one program at a time (`gemel_golden.core.Core`).
@@ -57,9 +51,9 @@ class Core(wiring.Component):
     `busy` (bit u: unit u or its queue has work); `launch_cycles`, `flags`, `tensor_busy`, `load_busy`, `store_busy`,
     `vector_busy`, `saturated` of the last launch; `vector_bundle`: the bundle that the vector core is at;
     `semaphore_select`, `semaphore_value`; `counter_select`, `counter_lo`, `counter_hi`: a counter by its number. Where
-    the chip has several cores: `own`, this core's bit in a mask of cores; `barrier`, held until `released` (all of the launch's are at one); `peers` and `message`, what goes
-    to and comes from other cores; `peers_idle`, all that went has arrived; `remote_read`, `remote_write`: the
-    aperture's L1 ports.
+    the chip has several cores: `own`, this core's bit in a mask of cores; `barrier`, held until `released` (all of the
+    launch's are at one); `peers` and `message`, what goes to and comes from other cores; `peers_idle`, all that went
+    has arrived; `remote_read`, `remote_write`: the aperture's L1 ports.
     """
 
     def __init__(self, config: ChipConfig, *, id_bits: int = 2):

@@ -92,6 +92,12 @@ writes done (the queue in front of it is the sequencer's to watch). `waiting`: h
 traces. For counters: `activity`, the unit's class in this cycle (`gemel_golden.activity`); `moved`, bytes of memory in
 the row that a DMA unit begins in this cycle."""
 
+Trace = wiring.Signature(
+    {"queued": Out(1), "start": Out(1), "pc": Out(PC_BITS), "stop": Out(1), "stop_pc": Out(PC_BITS)}
+)
+"""One unit's timeline: `queued`, an instruction goes into its queue; `start`, one begins, with index `pc`; `stop`, one
+is done, with index `stop_pc`."""
+
 
 def axi_read(config: ChipConfig, id_bits: int) -> wiring.Signature:
     """Manager side of AXI4's read channels; 64-byte beats and INCR bursts, so the top drives size and burst."""

@@ -10,7 +10,7 @@ from gemel_golden.config import ChipConfig
 from gemel_golden.registers import CORE, ID_VALUE, VERSION
 from gemel_rtl.command.registers import AxiLite, RegisterFile, page
 from gemel_rtl.command.rings import Rings
-from gemel_rtl.interfaces import axi_read, axi_write
+from gemel_rtl.interfaces import Trace, axi_read, axi_write
 from gemel_rtl.launch import Launch
 
 __all__ = ["Command"]
@@ -24,7 +24,7 @@ class Command(wiring.Component):
 
     Parameters: config; id_bits, bus_id: width and value of ARID and AWID.
     Members: `bus`: the registers; `irq`; `launch` (array over cores); `core` (array): the cores' pages of registers;
-    `read`, `write`: the bus.
+    `trace` (array over rings): their packets, by `Status.packet`; `read`, `write`: the bus.
     """
 
     def __init__(self, config: ChipConfig, *, id_bits: int = 2, bus_id: int = 0):
@@ -37,6 +37,7 @@ class Command(wiring.Component):
                 "irq": Out(1),
                 "launch": Out(Launch).array(config.cores),
                 "core": Out(page(CORE)).array(config.cores),
+                "trace": Out(Trace).array(config.rings),
                 "read": Out(axi_read(config, id_bits)),
                 "write": Out(axi_write(config, id_bits)),
             }
@@ -80,6 +81,10 @@ class Command(wiring.Component):
                 control.fault_clear.eq(ring.fault_clear[0]),
                 ring.status.eq(Cat(status.busy, status.running, status.fault.code != 0, status.waiting, status.queued)),
                 ring.read.eq(status.read),
+                self.trace[r].start.eq(status.begins),
+                self.trace[r].pc.eq(status.packet),
+                self.trace[r].stop.eq(status.ends),
+                self.trace[r].stop_pc.eq(status.packet),
                 ring.fault_code.eq(status.fault.code),
                 ring.fault_unit.eq(status.fault.unit),
                 ring.fault_core.eq(status.fault.core),

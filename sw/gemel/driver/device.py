@@ -312,7 +312,7 @@ class Device:
             TraceEvent(Unit(unit % 16), pc, start, stop, core=unit // 16, queued=queued)
             for unit, pc, queued, start, stop in self.backend.events()
         ]
-        self._events += new
+        self._events += [event for event in new if event.unit != Unit.COMMAND]
         return new
 
     def counters(self, core: int = 0, *, since_reset: bool = False) -> Counters:

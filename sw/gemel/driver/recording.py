@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from gemel.driver.work import Work, work_of
 from gemel_golden.config import ChipConfig
+from gemel_golden.isa import Unit
 
 if TYPE_CHECKING:
     from gemel.driver.counters import Counters
@@ -63,6 +64,8 @@ class DeviceRecord:
     """Bytes a cycle that a port of its memory moves."""
     launches: list[LaunchRecord] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
+    packets: list[TraceEvent] = field(default_factory=list)
+    """Packets of all rings: `core` is the ring, `pc` the packet's index modulo 2^16 and, from bit 16 on, its type."""
     _events: list[TraceEvent] = field(default_factory=list, repr=False)
     """Those of launches under way."""
 
@@ -81,7 +84,8 @@ class DeviceRecord:
     ) -> None:
         """Add a launch that has ended; `events`: those that are new, of any launch."""
         self.samples += [Sample(*sample) for sample in samples]
-        self._events += events
+        self.packets += [event for event in events if event.unit == Unit.COMMAND]
+        self._events += [event for event in events if event.unit != Unit.COMMAND]
         mine = [event for event in self._events if event.core in cores]
         self._events = [event for event in self._events if event.core not in cores]
         before = max((launch.ended for launch in self.launches if launch.ring == ring), default=0)

@@ -13,6 +13,7 @@ from gemel.driver.device import TraceEvent
 from gemel.driver.recording import DeviceRecord, Recording
 from gemel.driver.work import mnemonics
 from gemel_golden.isa import Unit
+from gemel_golden.packets import PacketType
 
 __all__ = ["lanes", "trace_events", "write_trace"]
 
@@ -22,6 +23,8 @@ TRACKS = 16
 """Track numbers that a unit has for instructions that overlap."""
 RINGS, MEMORY, CORES = 1, 2, 3
 """Process numbers of a device, counted from its first; those of its cores follow."""
+PACKETS = 2
+"""Track numbers of a ring: launches, packets."""
 PROCESSES = 40
 """Process numbers that a device has."""
 
@@ -54,13 +57,18 @@ def _counter(process: int, name: str, cycle: int, **values: float) -> dict[str, 
 
 def _launches(device: DeviceRecord, first: int) -> Iterator[dict[str, Any]]:
     yield _named(first + RINGS, f"{device.chip.name}: rings")
-    for ring in sorted({launch.ring for launch in device.launches}):
-        yield _named(first + RINGS, f"ring {ring}", ring)
+    for ring in sorted({launch.ring for launch in device.launches} | {packet.core for packet in device.packets}):
+        yield _named(first + RINGS, f"ring {ring}: launches", PACKETS * ring)
+        yield _named(first + RINGS, f"ring {ring}: packets", PACKETS * ring + 1)
+    for packet in device.packets:
+        kind, index = packet.pc >> 16, packet.pc & 0xFFFF
+        name = PacketType(kind).name if kind in set(PacketType) else "?"
+        yield _slice(first + RINGS, PACKETS * packet.core + 1, f"{name} #{index}", packet.start, packet.stop)
     for number, launch in enumerate(device.launches, start=1):
         facts: dict[str, Any] = {"launch": number, "cycles": launch.cycles, "macs": launch.work.macs}
         for core, counters in launch.counters.items():
             facts[f"core {core}"] = {"cycles": counters.cycles, **counters.work}
-        yield _slice(first + RINGS, launch.ring, launch.name, launch.begun, launch.ended, **facts)
+        yield _slice(first + RINGS, PACKETS * launch.ring, launch.name, launch.begun, launch.ended, **facts)
 
 
 def _units(device: DeviceRecord, first: int) -> Iterator[dict[str, Any]]:
