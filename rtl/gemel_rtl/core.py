@@ -42,7 +42,6 @@ def _peer_members(config: ChipConfig) -> dict[str, wiring.Member]:
     }
 
 
-
 class Core(wiring.Component):
     """Runs one program at a time (`gemel_golden.core.Core`).
 
