@@ -67,7 +67,7 @@ def draw_classes(profile: Profile) -> Figure:
         axes.set_axis_off()
     for axes, kernel in zip(grid.flat, kernels, strict=False):
         left = [0.0] * len(UNITS)
-        for kind in Activity:
+        for kind in (*Activity.order(), Activity.INSTRUCTION):
             widths = [kernel.share(unit, kind) for unit in UNITS]
             colour = ACTIVITY_COLOURS[kind.name]
             axes.barh(range(len(UNITS)), widths, left=left, color=colour, height=0.72, label=kind.name.lower())
@@ -104,7 +104,7 @@ def draw_roofline(profile: Profile) -> Figure:
         knee = peak / bandwidth
         axes.plot([low, knee, high], [low * bandwidth, peak, peak], color=colour, linewidth=1.2, alpha=0.8)
         axes.text(high, peak * 1.06, words, ha="right", va="bottom", fontsize=8, color=INK)
-    axes.text(low * 1.15, low * bandwidth * 1.6, f"memory: {bandwidth:g} B a cycle", fontsize=8, color=INK, rotation=0)
+    axes.text(low * 2.5, low * bandwidth, f"memory: {bandwidth:g} B a cycle", fontsize=8, color=INK)
     for kernel, x, y, colour in points:
         axes.plot([x], [y], "o", color=colour, markeredgecolor="white", markersize=8)
         axes.annotate(_short(kernel.name), (x, y), xytext=(6, -11), textcoords="offset points", fontsize=7.5, color=INK)
