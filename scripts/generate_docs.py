@@ -9,7 +9,9 @@ from pathlib import Path
 from types import ModuleType
 
 from gemel_golden import (
+    activity,
     config,
+    counters,
     formats,
     functions,
     isa,
@@ -131,6 +133,24 @@ def registers_page() -> str:
     return page("Registers", "gemel_golden.registers", prose(registers.__doc__), *map(block, registers.BLOCKS.values()))
 
 
+def counters_page() -> str:
+    meanings = member_docs(activity.Activity)
+    classes = ((kind.value, f"`{kind.name}`", " ".join(meanings[kind.name].split())) for kind in activity.Activity)
+    rows = ((c.number, f"`{c.name}`", c.doc) for c in counters.COUNTERS.values())
+    order = ", ".join(kind.name for kind in activity.Activity.order())
+    return page(
+        "Counters",
+        "gemel_golden.counters",
+        prose(counters.__doc__),
+        f"Add {counters.SINCE_RESET} to a number for the value since reset.\n",
+        "## Classes\n",
+        f"Where several hold in a cycle, the first of {order} counts.\n",
+        table(("class", "name", "in this cycle"), classes),
+        "## Numbers\n",
+        table(("number", "name", "counts"), rows),
+    )
+
+
 def formats_page() -> str:
     def row(f: formats.Format) -> tuple[object, ...]:
         shape = (f.bits, f.kind, f.exponent_bits or "", f.mantissa_bits or "", f"{f.max_finite:.10g}")
@@ -250,6 +270,7 @@ def pages() -> dict[str, str]:
         "vector.md": vector_page(),
         "packets.md": packets_page(),
         "registers.md": registers_page(),
+        "counters.md": counters_page(),
         "formats.md": formats_page(),
         "configurations.md": configurations_page(),
     }

@@ -18,8 +18,15 @@ REGISTERS = {
     for register in block.table
 }
 """Address and access by the register file's member."""
-HELD = {f"chip_0_{high}": f"chip_0_{low}" for high, low in registers.HELD.items()}
-UNKNOWN = (0x03C, 0x09C, 0x10F8, 0x1200, 0x4030, 0x4C00, 0xFFFC)
+HELD = {
+    f"{block.name}_{index}_{high}": f"{block.name}_{index}_{low}"
+    for block in BLOCKS.values()
+    for index in range(COUNTS[block.name])
+    for high, low in registers.HELD.items()
+    if high in block.registers
+}
+"""Registers whose value another one's reading holds."""
+UNKNOWN = (0x03C, 0x09C, 0x10F8, 0x1200, 0x4034, 0x4C00, 0xFFFC)
 IRQ = REGISTERS["chip_0_irq_status"][0]
 
 

@@ -36,6 +36,8 @@ class GoldenChip:
 
     def __init__(self, chip: str | ChipConfig, memory_bytes: int):
         self.config = named_config(chip)
+        self.timed = False
+        self.bandwidth = 0.0
         self._space = Space.of(self.config, memory_bytes)
         self.memory: NDArray[np.uint8] = self._space.memory
         self.reset()
@@ -57,8 +59,15 @@ class GoldenChip:
         """Always 0: golden has no clock."""
         return 0
 
-    def events(self) -> list[tuple[int, int, int, int]]:
+    def events(self) -> list[tuple[int, int, int, int, int]]:
         """Always empty: golden has no clock."""
+        return []
+
+    def sample_every(self, interval: int) -> None:
+        """Nothing to note."""
+
+    def samples(self) -> list[tuple[int, int, int, int]]:
+        """Always empty."""
         return []
 
     def close(self) -> None:

@@ -163,6 +163,8 @@ CORE = Block(
         _ro("vector_bundle", 0x01C, "index of the bundle that the vector core is at"),
         _rw("semaphore_select", 0x020, "which semaphore `semaphore_value` shows"),
         _ro("semaphore_value", 0x024, "count of the selected semaphore"),
+        _rw("counter_select", 0x028, "the counter that the next two show: bits 0-6 number, bit 7 since reset"),
+        *_pair("counter", 0x02C, "ro", "the selected counter; reading the low half holds the high half"),
         _ro("launch_cycles", 0x040, "the last launch: from the first fetched instruction to the drained core"),
         _ro("flags", 0x044, "the last launch, sticky: bit 0 invalid, 1 overflow, 2 saturated"),
         _ro("saturated", 0x048, "the last launch: outputs clamped at the drain"),

@@ -14,7 +14,7 @@ from gemel_golden.memory.timing import dram
 from gemel_golden.registers import ADDRESS_BITS, CORE
 from gemel_rtl.command.command import Command
 from gemel_rtl.core import Core
-from gemel_rtl.interfaces import AXI_DATA_BITS, PC_BITS
+from gemel_rtl.interfaces import AXI_DATA_BITS, PC_BITS, Trace
 from gemel_rtl.memory.controller import COUNTS, Controller
 from gemel_rtl.memory.layouts import dfi
 from gemel_rtl.noc.aperture import Aperture
@@ -112,13 +112,14 @@ class Chip(wiring.Component):
     Parameters: config.
     Members: `m_axi<i>_*`: AXI4, 64-byte beats, INCR bursts within 4 KB, IDs by `read_ids` and `write_ids`, or with
     DRAM `dfi<i>_*` (see `gemel_rtl.memory.layouts.dfi`) and `memory_dirty` (answered writes aren't there yet);
-    `s_axil_*`: the registers; `irq`; `trace_<unit>_start`, `_pc`, `_stop`, `_stop_pc`: timelines (see
-    `gemel_rtl.core.Trace`), of core c > 0 `trace_<unit>_<c>_...`.
+    `s_axil_*`: the registers; `irq`; `trace_<unit>_queued`, `_start`, `_pc`, `_stop`, `_stop_pc`: timelines (see
+    `gemel_rtl.interfaces.Trace`), of core c > 0 `trace_<unit>_<c>_...`, and `trace_command_...`, of ring r > 0
+    `trace_command_<r>_...`: its packets.
     """
 
     def __init__(self, config: ChipConfig):
         self.config = config
-        traces = {"start": 1, "pc": PC_BITS, "stop": 1, "stop_pc": PC_BITS}
+        traces = {"queued": 1, "start": 1, "pc": PC_BITS, "stop": 1, "stop_pc": PC_BITS}
         super().__init__(
             _memory(config)
             | _axi_lite()
@@ -127,6 +128,11 @@ class Chip(wiring.Component):
                 f"{trace_name(unit, core)}_{name}": Out(width)
                 for core in range(config.cores)
                 for unit in UNITS
+                for name, width in traces.items()
+            }
+            | {
+                f"{trace_name(Unit.COMMAND, ring)}_{name}": Out(width)
+                for ring in range(config.rings)
                 for name, width in traces.items()
             }
         )
@@ -168,18 +174,24 @@ class Chip(wiring.Component):
         self._channel(m, "s_axil_r", lite.r, out=True)
 
         m.d.comb += self.irq.eq(command.irq)
+        for r, trace in enumerate(command.trace):
+            self._trace(m, trace_name(Unit.COMMAND, r), trace)
         return m
 
     def _core(self, m: Module, c: int, core: Any, command: Command) -> None:
         """Connect core c to its launches, registers and traces."""
         wiring.connect(m, command.launch[c], core.launch)
         page = command.core[c]
-        m.d.comb += core.semaphore_select.eq(page.semaphore_select)
+        m.d.comb += [
+            core.semaphore_select.eq(page.semaphore_select),
+            core.counter_select.eq(page.counter_select),
+        ]
         m.d.comb += [getattr(page, r.name).eq(getattr(core, r.name)) for r in CORE.table if r.access == "ro"]
         for unit in UNITS:
-            trace = getattr(core, f"trace_{unit.name.lower()}")
-            for name in trace.signature.members:
-                m.d.comb += self._port(f"{trace_name(unit, c)}_{name}").eq(getattr(trace, name))
+            self._trace(m, trace_name(unit, c), getattr(core, f"trace_{unit.name.lower()}"))
+
+    def _trace(self, m: Module, name: str, trace: Any) -> None:
+        m.d.comb += [self._port(f"{name}_{each}").eq(getattr(trace, each)) for each in Trace.members]
 
     def _join(self, m: Module, cores: list[Any], read: Any, write: Any) -> None:
         """What cores share: the aperture, their network and barriers."""

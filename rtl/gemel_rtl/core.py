@@ -12,7 +12,7 @@ from gemel_rtl.clock_gate import gated
 from gemel_rtl.counters import COUNTS, Counters
 from gemel_rtl.dma.load import LoadUnit
 from gemel_rtl.dma.store import StoreUnit
-from gemel_rtl.interfaces import PC_BITS, axi_read, axi_write, l1_read_port, l1_write, l1_write_port
+from gemel_rtl.interfaces import PC_BITS, Trace, axi_read, axi_write, l1_read_port, l1_write, l1_write_port
 from gemel_rtl.l1.l1 import L1, REMOTE_READ, REMOTE_WRITE
 from gemel_rtl.l1.read_share import ReadShare
 from gemel_rtl.launch import Launch
@@ -28,7 +28,7 @@ from gemel_rtl.shared import Shared
 from gemel_rtl.tensor import TensorCore
 from gemel_rtl.vector import VectorCore
 
-__all__ = ["Core", "Trace"]
+__all__ = ["Core"]
 
 
 def _peer_members(config: ChipConfig) -> dict[str, wiring.Member]:
@@ -44,10 +44,6 @@ def _peer_members(config: ChipConfig) -> dict[str, wiring.Member]:
     }
 
 
-Trace = wiring.Signature({"start": Out(1), "pc": Out(PC_BITS), "stop": Out(1), "stop_pc": Out(PC_BITS)})
-"""One unit's timeline: `start`, an instruction begins, with index `pc`; `stop`, one is done, with index `stop_pc`."""
-
-
 class Core(wiring.Component):
     """Runs one program at a time (`gemel_golden.core.Core`).
 
@@ -55,10 +51,10 @@ class Core(wiring.Component):
     Members: `launch`; `fetch_bus`, `load_bus`, `store_bus`; `trace_<unit>`; `<unit>_pc`, `waiting` (bit u: unit u),
     `busy` (bit u: unit u or its queue has work); `launch_cycles`, `flags`, `tensor_busy`, `load_busy`, `store_busy`,
     `vector_busy`, `saturated` of the last launch; `vector_bundle`: the bundle that the vector core is at;
-    `semaphore_select`, `semaphore_value`. Where the chip has several cores: `own`, this core's bit in
-    a mask of cores; `barrier`, held until `released` (all of the launch's are at one); `peers` and `message`, what goes
-    to and comes from other cores; `peers_idle`, all that went has arrived; `remote_read`, `remote_write`: the
-    aperture's L1 ports.
+    `semaphore_select`, `semaphore_value`; `counter_select`, `counter_lo`, `counter_hi`: a counter by its number. Where
+    the chip has several cores: `own`, this core's bit in a mask of cores; `barrier`, held until `released` (all of the
+    launch's are at one); `peers` and `message`, what goes to and comes from other cores; `peers_idle`, all that went
+    has arrived; `remote_read`, `remote_write`: the aperture's L1 ports.
     """
 
     def __init__(self, config: ChipConfig, *, id_bits: int = 2):
@@ -76,6 +72,9 @@ class Core(wiring.Component):
                 "vector_bundle": Out(range(VECTOR_BUNDLES)),
                 "semaphore_select": In(range(SEMAPHORES)),
                 "semaphore_value": Out(8),
+                "counter_select": In(8),
+                "counter_lo": Out(32),
+                "counter_hi": Out(32),
             }
             | (_peer_members(config) if config.cores > 1 else {})
             | {f"{unit.name.lower()}_pc": Out(PC_BITS) for unit in units}
@@ -97,7 +96,7 @@ class Core(wiring.Component):
         everybody = {Unit.SEQUENCER: sequencer, **workers}
         m.submodules.semaphores = semaphores = Semaphores(len(everybody) + several)
         m.submodules.supervisor = supervisor = Supervisor(tuple(everybody))
-        m.submodules.counters = counters = Counters()
+        m.submodules.counters = counters = Counters(self.config)
 
         # SCATTER_ADD reads what it adds to beside the program's fetches.
         m.submodules.fetch_merge = fetch_merge = ReadMerge(self.config, 2, id_bits=self.id_bits)
@@ -150,6 +149,7 @@ class Core(wiring.Component):
             m.d.comb += [
                 self.waiting[unit].eq(component.sup.waiting),
                 getattr(self, f"{unit.name.lower()}_pc").eq(component.sup.pc),
+                getattr(counters, f"{unit.name.lower()}_activity").eq(component.sup.activity),
             ]
         m.d.comb += sequencer.units_idle.eq(Cat(component.sup.idle for component in workers.values()).all())
         if several:
@@ -166,7 +166,18 @@ class Core(wiring.Component):
             counters.store.eq(store.bus.w.valid & store.bus.w.ready),
             counters.vector.eq(vector.busy),
             counters.raised.eq(tensor.flags | vector.flags),
-            counters.clamped.eq(tensor.saturated + vector.saturated),
+            counters.saturated_now.eq(tensor.saturated + vector.saturated),
+            counters.load_bytes_now.eq(load.sup.moved),
+            counters.load_beats_now.eq(counters.load),
+            counters.load_bursts_now.eq(counters.asked),
+            counters.store_bytes_now.eq(store.sup.moved),
+            counters.store_beats_now.eq(counters.store),
+            counters.store_bursts_now.eq(store.bus.aw.valid & store.bus.aw.ready),
+            counters.asked.eq(load.bus.ar.valid & load.bus.ar.ready),
+            counters.beat.eq(counters.load),
+            counters.last_beat.eq(load.bus.r.payload.last),
+            counters.select.eq(self.counter_select),
+            Cat(self.counter_lo, self.counter_hi).eq(counters.value),
             self.vector_bundle.eq(vector.bundle),
         ]
         m.d.comb += [getattr(self, name).eq(getattr(counters, name)) for name in COUNTS]
@@ -220,6 +231,7 @@ class Core(wiring.Component):
             in_flight.start.eq(component.sup.start),
             in_flight.stop.eq(component.sup.stop),
             in_flight.clear.eq(component.sup.abort),
+            trace.queued.eq(getattr(sequencer, f"queued_{name}")),
             trace.start.eq(component.sup.start),
             trace.pc.eq(in_flight.start_pc),
             trace.stop.eq(component.sup.stop),

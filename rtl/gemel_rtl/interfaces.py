@@ -10,6 +10,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from gemel_golden.activity import CLASSES
 from gemel_golden.config import CHUNK, WORD, ChipConfig
 from gemel_golden.isa import FAULT_BITS, RANKS
 
@@ -68,6 +69,9 @@ RankSignal = stream.Signature(data.StructLayout({"ranks": RANKS, "give": SEMAPHO
 Fault = wiring.Signature({"valid": Out(1), "code": Out(FAULT_BITS), "pc": Out(PC_BITS), "address": Out(64)})
 """A unit's fault: `valid` rises and holds, with the first fault's record, until `abort` rises."""
 
+ACTIVITY_BITS = CLASSES.bit_length() - 1
+MOVED_BITS = 17
+
 Supervision = wiring.Signature(
     {
         "abort": In(1),
@@ -77,13 +81,22 @@ Supervision = wiring.Signature(
         "fault": Out(Fault),
         "start": Out(1),
         "stop": Out(1),
+        "activity": Out(ACTIVITY_BITS),
+        "moved": Out(MOVED_BITS),
     }
 )
 """A unit's side of supervision. `abort` (held for many cycles): drop queued and unfinished work without signalling,
 finish what the bus has under way, then be idle. `idle`: nothing queued inside the unit, nothing unfinished, all
 writes done (the queue in front of it is the sequencer's to watch). `waiting`: held by semaphores; `pc`: where it is.
 `start`/`stop`: one-cycle pulses as an instruction begins (its waits granted) and is done, both in program order, for
-traces."""
+traces. For counters: `activity`, the unit's class in this cycle (`gemel_golden.activity`); `moved`, bytes of memory in
+the row that a DMA unit begins in this cycle."""
+
+Trace = wiring.Signature(
+    {"queued": Out(1), "start": Out(1), "pc": Out(PC_BITS), "stop": Out(1), "stop_pc": Out(PC_BITS)}
+)
+"""One unit's timeline: `queued`, an instruction goes into its queue; `start`, one begins, with index `pc`; `stop`, one
+is done, with index `stop_pc`."""
 
 
 def axi_read(config: ChipConfig, id_bits: int) -> wiring.Signature:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from gemel.commands import bench, info, run, waves
+from gemel.commands import bench, info, profile, run, waves
 from gemel.commands.output import BUG, BUILD, DEVICE, USAGE
 
 __all__ = ["app", "main"]
@@ -23,6 +23,9 @@ app = typer.Typer(
 )
 app.command()(info.info)
 app.command()(waves.waves)
+app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False}
+)(profile.profile)
 app.add_typer(run.app, name="run")
 app.add_typer(bench.app, name="bench")
 

@@ -10,7 +10,7 @@ from gemel_golden.config import ChipConfig
 from gemel_golden.registers import CHANNEL, CORE, ID_VALUE, VERSION
 from gemel_rtl.command.registers import AxiLite, RegisterFile, page
 from gemel_rtl.command.rings import Rings
-from gemel_rtl.interfaces import axi_read, axi_write
+from gemel_rtl.interfaces import Trace, axi_read, axi_write
 from gemel_rtl.launch import Launch
 
 __all__ = ["Command"]
@@ -24,7 +24,8 @@ class Command(wiring.Component):
 
     Parameters: config; id_bits, bus_id: width and value of ARID and AWID.
     Members: `bus`: the registers; `irq`; `launch` (array over cores); `core`, `channel` (arrays): the pages of
-    registers of cores and of channels of DRAM; `read`, `write`: the bus.
+    registers of cores and of channels of DRAM; `trace` (array over rings): their packets, by `Status.packet`; `read`,
+    `write`: the bus.
     """
 
     def __init__(self, config: ChipConfig, *, id_bits: int = 2, bus_id: int = 0):
@@ -38,6 +39,7 @@ class Command(wiring.Component):
                 "launch": Out(Launch).array(config.cores),
                 "core": Out(page(CORE)).array(config.cores),
                 **({"channel": Out(page(CHANNEL)).array(config.drams)} if config.drams else {}),
+                "trace": Out(Trace).array(config.rings),
                 "read": Out(axi_read(config, id_bits)),
                 "write": Out(axi_write(config, id_bits)),
             }
@@ -84,6 +86,10 @@ class Command(wiring.Component):
                 control.fault_clear.eq(ring.fault_clear[0]),
                 ring.status.eq(Cat(status.busy, status.running, status.fault.code != 0, status.waiting, status.queued)),
                 ring.read.eq(status.read),
+                self.trace[r].start.eq(status.begins),
+                self.trace[r].pc.eq(status.packet),
+                self.trace[r].stop.eq(status.ends),
+                self.trace[r].stop_pc.eq(status.packet),
                 ring.fault_code.eq(status.fault.code),
                 ring.fault_unit.eq(status.fault.unit),
                 ring.fault_core.eq(status.fault.core),

@@ -12,7 +12,7 @@ from gemel_golden.packets import PACKETS, PacketType
 from gemel_rtl.command.dispatcher import PRIORITY_BITS
 from gemel_rtl.command.ring import Ring
 from gemel_rtl.command.writer import word_write
-from gemel_rtl.interfaces import AXI_DATA_BITS
+from gemel_rtl.interfaces import AXI_DATA_BITS, PC_BITS
 from gemel_rtl.launch import RingFault, ring_launch
 from gemel_rtl.sequencer.legality import any_of, illegal_field, is_kind
 
@@ -61,9 +61,13 @@ Status = wiring.Signature(
         "queued": Out(1),
         "interrupt": Out(1),
         "faulted": Out(1),
+        "begins": Out(1),
+        "ends": Out(1),
+        "packet": Out(PC_BITS),
     }
 )
-"""What a ring's page of registers shows; `interrupt` and `faulted` are pulses for irq_status."""
+"""What a ring's page of registers shows; `interrupt` and `faulted` are pulses for irq_status. For timelines: pulses as
+a packet begins and as it ends or is given up, and `packet`: bits 0-15 its index, 16-23 its type."""
 
 
 class CommandProcessor(wiring.Component):
@@ -121,6 +125,8 @@ class CommandProcessor(wiring.Component):
             ring.data_valid.eq(self.packet_valid),
             ring.data.eq(self.data),
             ring.error.eq(self.error),
+            status.begins.eq(state == State.CHECK),
+            status.packet.eq(Cat(status.read[:16], bits[:8])),
             status.busy.eq((state != State.IDLE) | (control.enable & (status.read != control.write))),
             status.waiting.eq((state == State.LOOK) | (state == State.COMPARE) | (state == State.PAUSE)),
         ]
@@ -177,10 +183,11 @@ class CommandProcessor(wiring.Component):
         chosen = Array(self.data[64 * i : 64 * (i + 1)] for i in range(8))[address[3:6]]
 
         def finish() -> None:
+            m.d.comb += status.ends.eq(1)
             m.d.sync += [state.eq(State.IDLE), status.read.eq(status.read + 1)]
 
         def give_up() -> None:
-            m.d.comb += given_up.eq(1)
+            m.d.comb += [given_up.eq(1), status.ends.eq(1)]
             m.d.sync += state.eq(State.IDLE)
 
         def fail(code: FaultCode, at: Signal | int = 0) -> None:
@@ -194,7 +201,7 @@ class CommandProcessor(wiring.Component):
             stop()
 
         def stop() -> None:
-            m.d.comb += status.faulted.eq(1)
+            m.d.comb += [status.ends.eq(1), status.faulted.eq(1)]
             m.d.sync += [state.eq(State.STOPPED), status.read.eq(status.read + 1)]
 
         with m.Switch(state):

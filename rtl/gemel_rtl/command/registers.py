@@ -11,7 +11,7 @@ from gemel_golden.registers import ADDRESS_BITS, BLOCKS, Block, Register
 
 __all__ = ["HELD", "AxiLite", "RegisterFile", "page"]
 
-HELD = {"cycles_hi": "cycles_lo"}
+HELD = {"cycles_hi": "cycles_lo", "counter_hi": "counter_lo"}
 """Registers whose value is held by reading another one of their block."""
 
 AxiLite = wiring.Signature(

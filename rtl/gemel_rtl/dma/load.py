@@ -5,6 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from gemel_golden.config import ChipConfig
+from gemel_rtl.activity import classify
 from gemel_rtl.dma.align import RowAligner
 from gemel_rtl.dma.bursts import BurstCutter
 from gemel_rtl.dma.columns import Columns
@@ -119,6 +120,16 @@ class LoadUnit(wiring.Component):
         m.d.comb += [bus.abort.eq(self.sup.abort), cutter.eager.eq(bus.few), retire.done.eq(writer.done)]
         settled = settle(m, self.sup.abort)
         supervise(m, self, walker, retire, bus.idle & settled, writer.fault, signal)
+        beat, word = bus.bus.r.valid & bus.bus.r.ready, writer.l1.req
+        classify(
+            m,
+            self.sup.activity,
+            busy=beat | (bus.idle & word.valid & word.ready),
+            l1=word.valid & ~word.ready,
+            memory=~bus.idle,
+            semaphore=walker.waiting,
+            dependence=~self.sup.idle | self.issue.valid,
+        )
         return m
 
 

@@ -5,6 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from gemel_golden.config import ChipConfig
+from gemel_rtl.activity import classify
 from gemel_rtl.dma.accumulate import Accumulator
 from gemel_rtl.dma.align import RowAligner
 from gemel_rtl.dma.bursts import BurstCutter
@@ -129,6 +130,16 @@ class StoreUnit(wiring.Component):
         ]
         quiet = bus.idle & reads.idle & hazards.idle & settle(m, self.sup.abort)
         supervise(m, self, walker, retire, quiet, bus.fault, wiring.flipped(self.semaphores.signal))
+        w = bus.bus.w
+        classify(
+            m,
+            self.sup.activity,
+            busy=w.valid & w.ready,
+            l1=~w.valid & reader.rows.valid & ~reader.o.valid,
+            memory=~bus.idle | ~reads.idle,
+            semaphore=walker.waiting,
+            dependence=~self.sup.idle | self.issue.valid,
+        )
         return m
 
     def _release(self, m: Module, pending: RowQueue, accumulator: Accumulator, cutter: BurstCutter) -> None:

@@ -38,3 +38,6 @@ def supervise(m: Module, unit, walker: RowWalker, retire: Retire, bus_idle: Valu
         sup.fault.pc.eq(fault.pc),
         sup.fault.address.eq(fault.address),
     ]
+    row = walker.o
+    with m.If(row.valid & row.ready & row.payload.present):
+        m.d.comb += sup.moved.eq(row.payload.length)

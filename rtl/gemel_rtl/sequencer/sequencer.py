@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from gemel_golden.config import ChipConfig
 from gemel_golden.isa import INSTRUCTIONS, RANKS, SYNC_FIELDS, FaultCode, Field, Opcode
+from gemel_rtl.activity import classify
 from gemel_rtl.interfaces import PC_BITS, Issue, RankSignal, Semaphores, Supervision, axi_read
 from gemel_rtl.launch import Argument
 from gemel_rtl.sequencer.addresses import AddressRegisters
@@ -52,8 +53,9 @@ class Sequencer(wiring.Component):
     address registers; nothing executes before `go` is high. `done`: a pulse as HALT finds all drained.
     `ranks`: the launch's, as a mask; `peers`: SIGNAL's; `barrier`: held at a BARRIER until `released`.
     `peers_idle`: nothing that this core sent to others is still to arrive.
-    `issue_<unit>`: the units' queues. `units_idle`: every unit is idle. `semaphores`, `sup` (see
-    `gemel_rtl.interfaces`; after an abort it is idle). `delivered`: an instruction came from memory. `bus`.
+    `issue_<unit>`: the units' queues; `queued_<unit>`: an instruction goes into it. `units_idle`: every unit
+    is idle. `semaphores`, `sup` (see `gemel_rtl.interfaces`; after an abort it is idle). `delivered`: an instruction
+    came from memory. `bus`.
     """
 
     def __init__(self, config: ChipConfig, *, id_bits: int = 2, bus_id: int = 1):
@@ -81,6 +83,7 @@ class Sequencer(wiring.Component):
                 "bus": Out(axi_read(config, id_bits)),
             }
             | {f"issue_{unit.name.lower()}": Out(Issue) for unit in UNITS}
+            | {f"queued_{unit.name.lower()}": Out(1) for unit in UNITS}
         )
 
     def elaborate(self, platform: Any) -> Module:
@@ -100,6 +103,7 @@ class Sequencer(wiring.Component):
         bits = fetch.instruction
         drained = Signal()
         executing = Signal()
+        full = Signal()
 
         queues = []
         for unit in UNITS:
@@ -110,6 +114,7 @@ class Sequencer(wiring.Component):
                 queue.i.payload.bits.eq(resolve.resolved),
                 queue.i.payload.pc.eq(pc),
                 queue.clear.eq(self.sup.abort),
+                getattr(self, f"queued_{unit.name.lower()}").eq(queue.i.valid & queue.i.ready),
             ]
             queues.append(queue)
         m.d.comb += drained.eq(Cat(queue.empty for queue in queues).all() & self.units_idle & self.peers_idle)
@@ -251,6 +256,8 @@ class Sequencer(wiring.Component):
                         m.d.comb += queue.i.valid.eq(units[i])
                     with m.If(Cat(queue.i.ready & units[i] for i, queue in enumerate(queues)).any()):
                         advance()
+                    with m.Else():
+                        m.d.comb += full.eq(1)
                 with m.Else():
                     m.d.comb += resolve.next.eq(1)
             with m.Case(State.WAIT):
@@ -290,6 +297,17 @@ class Sequencer(wiring.Component):
                 ((state == State.WAIT) & ~self.semaphores.wait.ready) | (self.barrier & ~self.released)
             ),
         ]
+        without = (state == State.IDLE) | (state == State.FAULT)
+        starved = (state == State.FETCH) & ~(fetch.available & self.go)
+        held = full | (state == State.DRAIN)
+        classify(
+            m,
+            self.sup.activity,
+            busy=~(without | starved | held | self.sup.waiting),
+            memory=starved,
+            semaphore=self.sup.waiting,
+            dependence=held,
+        )
         with m.If(self.start):
             m.d.sync += [origin.eq(self.entry), length.eq(self.length), pc.eq(0), state.eq(State.FETCH)]
         with m.If(self.sup.abort):

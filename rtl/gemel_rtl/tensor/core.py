@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from gemel_golden.config import ChipConfig
 from gemel_golden.isa import BlockScale
+from gemel_rtl.activity import classify
 from gemel_rtl.interfaces import Issue, Semaphores, Supervision, l1_read_port, l1_write_port
 from gemel_rtl.numeric.accumulate import DotCell
 from gemel_rtl.shared import Shared
@@ -240,3 +241,11 @@ class TensorCore(wiring.Component):
             self.saturated.eq(write.saturated_count),
             self.flags.eq(write.flags | Cat(array.invalid, array.overflow)),
         ]
+        classify(
+            m,
+            self.sup.activity,
+            busy=self.busy,
+            l1=schedule.starved,
+            semaphore=dispatch.waiting & ~schedule.i.valid,
+            dependence=(in_flight != 0) | self.issue.valid,
+        )

@@ -47,6 +47,7 @@ class Schedule(wiring.Component):
     release_a, release_b : Out, pulses, a square may be refilled
     drained : In, pulse, a bank of accumulators has been drained
     c_tile : In, number of the first tile whose C isn't loaded yet
+    starved : Out, it has an instruction, and operands or C are not there yet
     valid : Out, a step in this cycle, described by the members that follow
     read_a, square_a, square_b : Out, which squares are read (B's in every step)
     ig, jg, bank, first, last, integer : Out, of the step; `last` is the tile's last
@@ -70,6 +71,7 @@ class Schedule(wiring.Component):
                 "release_b": Out(1),
                 "drained": In(1),
                 "c_tile": In(TILE_BITS),
+                "starved": Out(1),
                 "valid": Out(1),
                 "read_a": Out(1),
                 "square_a": Out(1),
@@ -147,15 +149,20 @@ class Schedule(wiring.Component):
 
         squares_a, squares_b, banks = Signal(2), Signal(2), Signal(2, init=2)
         ahead = Signal(TILE_BITS)
-        tile_ready, block_ready, step = Signal(), Signal(), Signal()
+        loaded, squares, tile_ready, block_ready, step = (
+            Signal(name=name) for name in ("loaded", "squares", "tile_ready", "block_ready", "step")
+        )
         closes, apart = Signal(), Signal()
         m.d.comb += [
             closes.eq(self.grouped & self.group_last),
             ahead.eq(self.c_tile - tile),
-            tile_ready.eq(banks.any() & (~d.accumulate | ((ahead != 0) & ~ahead[-1])) & (self.grouped | (delay == 0))),
+            loaded.eq(~d.accumulate | ((ahead != 0) & ~ahead[-1])),
+            squares.eq(squares_a.any() & squares_b.any()),
+            tile_ready.eq(banks.any() & loaded & (self.grouped | (delay == 0))),
             apart.eq((gap == 0) & ~(closes & group_gap.any())),
-            block_ready.eq(squares_a.any() & squares_b.any() & Mux(fresh, tile_ready, apart)),
+            block_ready.eq(squares & Mux(fresh, tile_ready, apart)),
             step.eq(self.i.valid & (~first_step | block_ready)),
+            self.starved.eq(self.i.valid & first_step & ~(squares & (loaded | ~fresh))),
             self.i.ready.eq(step & last_step & last_block),
         ]
         block_end = Signal()

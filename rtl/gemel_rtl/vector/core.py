@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 from gemel_golden.config import ChipConfig
 from gemel_golden.isa import VECTOR_BUNDLES, FaultCode
 from gemel_golden.vector_isa import FUNCTION_BASE, PHILOX, Control
+from gemel_rtl.activity import classify
 from gemel_rtl.interfaces import SEMAPHORE_PAIR, Issue, Semaphores, Supervision, l1_read_port, l1_write_port
 from gemel_rtl.numeric.pipeline import Pipeline
 from gemel_rtl.vector.flow import Flow
@@ -177,6 +178,21 @@ class VectorCore(wiring.Component):
         with m.If(self.sup.abort):
             m.d.sync += [loading.eq(0), beats.eq(0), after_store.eq(0), gap.eq(0)]
         m.d.comb += [self.flags.eq(store.flags), self.saturated.eq(store.saturated)]
+        accesses = (
+            (f["ld_en"] & (loading == DEPTH))
+            | (f["st_en"] & (beats > BEATS - 2))
+            | ((f["control"] == Control.FENCE) & (beats != 0))
+        )
+        classify(
+            m,
+            self.sup.activity,
+            busy=go,
+            l1=(state == State.FETCH)
+            | ((state == State.RUN) & flow.valid & accesses)
+            | ((state == State.DRAIN) & ((loading != 0) | (beats != 0))),
+            semaphore=self.sup.waiting,
+            dependence=(state != State.IDLE) | self.issue.valid,
+        )
         return m
 
     def _read_port(self, m: Module, program: ProgramMemory, load: Load) -> None:

@@ -191,12 +191,12 @@ def from_l1(device: Device, product: Product) -> MatmulFigures:
     store(stores, d, 1)
 
     stored = [side.stored.address for side in sides]
-    device.run(loads.encode(), stored + [0 if x is None else x.address for x in scales])
+    device.run(loads.encode(), stored + [0 if x is None else x.address for x in scales], name="loads")
     begun = time.monotonic()
-    result = device.run(products.encode())
+    result = device.run(products.encode(), name=f"matmul {product.m} x {product.n} x {product.k} in L1")
     seconds = time.monotonic() - begun
     found = empty(device, (product.m, product.n), out)
-    device.run(stores.encode(), [found.address])
+    device.run(stores.encode(), [found.address], name="stores")
     exact = np.array_equal(found.codes(), _expected(product, *codes, scales))
     return figures(config, product, result.cycles, seconds, exact)
 

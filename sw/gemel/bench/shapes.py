@@ -85,7 +85,8 @@ def run_shapes(
     loads, program = Schedule(), Schedule()
     load(loads, a_pool, 1)
     load(loads, b_pool, 2)
-    device.run(loads.encode(), [device.upload(pack4(pool) if fmt.bits == 4 else pool) for pool in pools])
+    uploaded = [device.upload(pack4(pool) if fmt.bits == 4 else pool) for pool in pools]
+    device.run(loads.encode(), uploaded, name="loads")
 
     regions = [Region(result.address, result.size) for result in results]
     offsets = []
@@ -102,7 +103,7 @@ def run_shapes(
         top += shape.m * stride
     memory = device.alloc(top)
     begun = time.monotonic()
-    result = device.run(program.encode(), [memory])
+    result = device.run(program.encode(), [memory], name=f"{count} matmuls")
     seconds = time.monotonic() - begun
 
     wrong = None

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gemel.driver import faults
+from gemel.driver import faults, recording
 from gemel.driver.buffer import Buffer
+from gemel.driver.counters import Counters, read_counters
 from gemel.driver.launch import TIMEOUT, Launch, Result
 from gemel.driver.memory import Allocator
 from gemel.driver.program import Program
@@ -37,13 +38,15 @@ GLANCE = 1000
 
 @dataclass(frozen=True)
 class TraceEvent:
-    """One instruction in one unit of one core, from its first cycle to the cycle after its last."""
+    """One instruction in one unit of one core, from its first cycle to the cycle after its last; `queued`: the cycle
+    in which it went into the unit's queue."""
 
     unit: Unit
     pc: int
     start: int
     stop: int
     core: int = 0
+    queued: int = 0
 
 
 class Device:
@@ -61,6 +64,8 @@ class Device:
         self._allocator = Allocator(RING_ADDRESS + chip.rings * reserved(chip.cores), len(backend.memory))
         self._streams: weakref.WeakSet[Stream] = weakref.WeakSet()
         self._priorities: weakref.WeakKeyDictionary[Stream, int] = weakref.WeakKeyDictionary()
+        self._record = recording.begin(chip, backend)
+        self._events: list[TraceEvent] = []
         self._start()
         self.default_stream = self._stream(0, 0, (0,))
         """Ring 0, core 0. Other streams don't wait for it."""
@@ -160,9 +165,10 @@ class Device:
         arguments: Arguments | Sequence[Arguments] = (),
         *,
         cores: Sequence[int] | None = None,
+        name: str = "program",
     ) -> Launch:
         """`Stream.launch` of the current stream."""
-        return self.current_stream.launch(program, arguments, cores=cores)
+        return self.current_stream.launch(program, arguments, cores=cores, name=name)
 
     def run(
         self,
@@ -171,9 +177,10 @@ class Device:
         timeout_cycles: int = TIMEOUT,
         *,
         cores: Sequence[int] | None = None,
+        name: str = "program",
     ) -> Result:
         """Launch and wait."""
-        return self.launch(program, arguments, cores=cores).wait(timeout_cycles)
+        return self.launch(program, arguments, cores=cores, name=name).wait(timeout_cycles)
 
     def submit(
         self,
@@ -181,6 +188,7 @@ class Device:
         program: Program | bytes,
         arguments: Arguments | Sequence[Arguments],
         cores: Sequence[int],
+        name: str,
     ) -> Launch:
         """What `Stream.launch` does."""
         program = Program(program if isinstance(program, bytes) else program.bytes)
@@ -194,7 +202,7 @@ class Device:
         begun = (self.backend.cycles, time.monotonic())
         mask = sum(1 << core for core in members)
         number = ring.launch(code.address, len(program), mask, [[int(value) for value in own] for own in lists])
-        launch = Launch(stream, number, members, program, (code, *lists), begun)
+        launch = Launch(stream, number, name, members, program, (code, *lists), begun)
         for other in (other for each in self._rings for other in each.under_way):
             if set(other.cores) & set(members):
                 other.overwritten = True
@@ -279,12 +287,43 @@ class Device:
                 if launch.fault is None:
                     launch.result = self.last = launch.finish(now, [self._cores[core] for core in launch.cores])
                 launch.keeps = ()
+                self._note(launch, now)
+
+    def _note(self, launch: Launch, now: int) -> None:
+        """Tell the recording, if there is one, of a launch that has ended."""
+        if self._record is None:
+            return
+        counted = () if launch.overwritten else launch.cores
+        self._record.note(
+            name=launch.name,
+            program=launch.program,
+            begun=launch.begun[0],
+            ended=now,
+            events=self._collect(),
+            counters={core: self.counters(core) for core in counted},
+            samples=self.backend.samples(),
+            ring=launch.stream.ring,
+            cores=launch.cores,
+        )
 
     def events(self) -> list[TraceEvent]:
         """Instructions that ended since the last call, in the order of their ends; empty on golden."""
-        return [
-            TraceEvent(Unit(unit % 16), pc, start, stop, unit // 16) for unit, pc, start, stop in self.backend.events()
+        self._collect()
+        taken, self._events = self._events, []
+        return taken
+
+    def _collect(self) -> list[TraceEvent]:
+        """Take over the back end's events; those that are new."""
+        new = [
+            TraceEvent(Unit(unit % 16), pc, start, stop, core=unit // 16, queued=queued)
+            for unit, pc, queued, start, stop in self.backend.events()
         ]
+        self._events += [event for event in new if event.unit != Unit.COMMAND]
+        return new
+
+    def counters(self, core: int = 0, *, since_reset: bool = False) -> Counters:
+        """What a core's units did in its last launch, or in all since the chip's reset; zeros on golden."""
+        return read_counters(self._cores[core], since_reset=since_reset)
 
     def read_register(self, block: str, name: str, index: int = 0) -> int:
         """A 32-bit register of the chip, of ring, core or memory channel `index`, by `gemel_golden.registers`."""

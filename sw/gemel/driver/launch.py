@@ -43,6 +43,7 @@ class Launch:
 
     stream: Stream = field(repr=False)
     number: int
+    name: str
     cores: tuple[int, ...]
     program: Program = field(repr=False)
     keeps: tuple[Any, ...] = field(repr=False)

@@ -83,14 +83,16 @@ class Stream:
         arguments: Arguments | Sequence[Arguments] = (),
         *,
         cores: Sequence[int] | None = None,
+        name: str = "program",
     ) -> Launch:
         """Queue `program`; its arguments fill address registers 1, 2, ... (a buffer stands for its address).
+        `name`: what profiles call it.
 
         It begins once all its cores are free. On several cores, `arguments` may be a list for each of them, in the
         order of the cores' numbers. Returns at once: the chip runs while somebody waits. Raises ValueError for an empty
         program, cores that don't exist, or arguments that don't fit.
         """
-        launch = self.device.submit(self, program, arguments, self.cores if cores is None else tuple(cores))
+        launch = self.device.submit(self, program, arguments, self.cores if cores is None else tuple(cores), name)
         self._launches = [old for old in self._launches if not old.done or (old.fault and not old.reported)]
         self._launches.append(launch)
         return launch
@@ -112,7 +114,8 @@ class Stream:
         low, high = sorted((int(target), int(source)))
         if low + nbytes > high:
             raise ValueError(f"the ranges at {low:#x} and {high:#x} overlap in a copy of {nbytes} bytes")
-        return self.launch(copy_program(self.device.config, nbytes), [source, target], cores=self.cores[:1])
+        program = copy_program(self.device.config, nbytes)
+        return self.launch(program, [source, target], cores=self.cores[:1], name="copy")
 
     def record(self) -> Event:
         """An event that is done once all that the stream has been given so far is."""

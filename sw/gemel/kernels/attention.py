@@ -68,7 +68,8 @@ def scaled_dot_product_attention(
         compiled = compile_attention(q.device.config, spec)
         code, limits = _constants(q, spec, compiled)
         arguments = [code, limits, *parts, logarithms[head : head + 1]]
-        q.device.run(compiled.program, [x if isinstance(x, int) else x.address for x in arguments])
+        name = f"attention {q.shape[0]} x {keys} x {d} {q.dtype}" + (" causal" if causal else "")
+        q.device.run(compiled.program, [x if isinstance(x, int) else x.address for x in arguments], name=name)
     return (out, logarithms) if return_logarithms else out
 
 

@@ -81,7 +81,8 @@ def scaled_dot_product_attention_backward(
         partial = empty(q.device, (compiled.partial_bytes,), "uint8")
         logs = logarithms[kv * group : (kv + 1) * group]
         arguments = [code, limits, *operands, logs, *results, partial]
-        q.device.run(compiled.program, [x.address for x in arguments])
+        name = f"attention backward {q.shape[0]} x {keys} x {d} {q.dtype}" + (" causal" if causal else "")
+        q.device.run(compiled.program, [x.address for x in arguments], name=name)
     return dq, dk, dv
 
 

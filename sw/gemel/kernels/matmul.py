@@ -120,7 +120,9 @@ def matmul(
         steps = spec.offsets(row, column)
         arguments.append([0 if base is None else base + step for base, step in zip(bases, steps, strict=True)])
         arguments[-1].append(keys[rank].address if keys else 0)
-    device.run(matmul_program(device.config, piece), arguments, cores=available[: split.cores])
+    formats = a.dtype if a.dtype == b.dtype else f"{a.dtype} x {b.dtype}"
+    name = f"matmul {m} x {n} x {k} {formats}"
+    device.run(matmul_program(device.config, piece), arguments, cores=available[: split.cores], name=name)
     return d
 
 

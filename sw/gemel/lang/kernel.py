@@ -110,7 +110,7 @@ class Kernel:
             compiled = self._program(graph, specs, strides, device.config, measure.resident())
             numbers = [_bits(values[position]) for position in graph.scalars]
             arguments = [_code(device, compiled), *tensors_of(tensors + results), *numbers]
-            measure.launch(device, compiled, arguments)
+            measure.launch(device, compiled, arguments, self.function.__name__.lstrip("_"))
         return results[0] if single else tuple(results)
 
     def interpret(self, *args: Any, **options: Any) -> Any:

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gemel.driver.device import Device, Result
+    from gemel.driver.device import Device
+    from gemel.driver.launch import Result
     from gemel.lang.compiled import Compiled
 
 __all__ = ["launch", "measured", "resident"]
@@ -44,12 +45,12 @@ def resident() -> bool:
     return state is not None and state.resident
 
 
-def launch(device: Device, compiled: Compiled, arguments: Sequence[Any]) -> None:
-    """Run a program, with what loads before it and what stores after it."""
+def launch(device: Device, compiled: Compiled, arguments: Sequence[Any], name: str) -> None:
+    """Run a kernel's program, with what loads before it and what stores after it."""
     if compiled.loads:
-        device.run(compiled.loads, arguments)
-    result = device.run(compiled.program, arguments)
+        device.run(compiled.loads, arguments, name=f"{name}: loads")
+    result = device.run(compiled.program, arguments, name=name)
     if compiled.stores:
-        device.run(compiled.stores, arguments)
+        device.run(compiled.stores, arguments, name=f"{name}: stores")
     if (state := _MEASURED.get()) is not None:
         state.results.append(result)

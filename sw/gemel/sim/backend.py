@@ -16,6 +16,13 @@ class Backend(Protocol):
     config: ChipConfig
     memory: NDArray[np.uint8]
     """Device memory, readable and writable whenever `run` isn't under way."""
+    timed: bool
+    """Whether there is a clock."""
+
+    @property
+    def bandwidth(self) -> float:
+        """Bytes a cycle that a memory port moves: each way, or, of DRAM, in all; 0 without a clock."""
+        ...
 
     @property
     def cycles(self) -> int:
@@ -34,8 +41,17 @@ class Backend(Protocol):
         """Go on until the interrupt line is high, `max_cycles` at most; whether it is high."""
         ...
 
-    def events(self) -> list[tuple[int, int, int, int]]:
-        """Instructions finished since the last call: (unit + 16 * core, index, first cycle, cycle after the last)."""
+    def events(self) -> list[tuple[int, int, int, int, int]]:
+        """Instructions finished since the last call: unit + 16 * core, index, cycle in which it was queued, first
+        cycle, cycle after the last."""
+        ...
+
+    def sample_every(self, interval: int) -> None:
+        """Note the traffic of every memory port now and then every `interval` cycles; 0: no more."""
+        ...
+
+    def samples(self) -> list[tuple[int, int, int, int]]:
+        """Traffic noted since the last call: (cycle, port, bytes read, bytes written since reset)."""
         ...
 
     def reset(self) -> None:

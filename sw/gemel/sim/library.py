@@ -39,8 +39,10 @@ class CTraffic(ctypes.Structure):
     _fields_ = (("read_bytes", ctypes.c_uint64), ("written_bytes", ctypes.c_uint64))
 
 
-EVENT = np.dtype([("unit", "u4"), ("pc", "u4"), ("start", "u8"), ("stop", "u8")])
+EVENT = np.dtype([("unit", "u4"), ("pc", "u4"), ("queued", "u8"), ("start", "u8"), ("stop", "u8")])
 """`gemel_event` of gemel.h."""
+SAMPLE = np.dtype([("cycle", "u8"), ("port", "u8"), ("read_bytes", "u8"), ("written_bytes", "u8")])
+"""`gemel_sample` of gemel.h."""
 
 _CHIP = ctypes.c_void_p
 _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
@@ -56,6 +58,8 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "gemel_cycles": (ctypes.c_uint64, [_CHIP]),
     "gemel_bus_traffic": (CTraffic, [_CHIP]),
     "gemel_events": (ctypes.c_size_t, [_CHIP, ctypes.c_void_p, ctypes.c_size_t]),
+    "gemel_sample_every": (None, [_CHIP, ctypes.c_uint64]),
+    "gemel_samples": (ctypes.c_size_t, [_CHIP, ctypes.c_void_p, ctypes.c_size_t]),
     "gemel_error": (ctypes.c_char_p, [_CHIP]),
     "gemel_waves": (ctypes.c_int, [_CHIP, ctypes.c_char_p, ctypes.c_uint64, ctypes.c_uint64]),
 }
@@ -164,11 +168,23 @@ class Chip:
         return traffic.read_bytes, traffic.written_bytes
 
     def events(self) -> NDArray[Any]:
-        """Instructions finished since the last call, as records (unit + 16 * core, pc, start, stop)."""
+        """Instructions finished since the last call, as records `EVENT`."""
+        return self._taken(self._c.gemel_events, EVENT)
+
+    def sample_every(self, interval: int) -> None:
+        """Note the traffic of every memory port now and then every `interval` cycles; 0: no more."""
+        self._c.gemel_sample_every(self._chip, interval)
+
+    def samples(self) -> NDArray[Any]:
+        """Traffic noted since the last call, as records `SAMPLE` of bytes since reset."""
+        return self._taken(self._c.gemel_samples, SAMPLE)
+
+    def _taken(self, take: Any, shape: np.dtype[Any]) -> NDArray[Any]:
+        """All that a function moves out."""
         parts: list[NDArray[Any]] = []
         while True:
-            part = np.empty(4096, EVENT)
-            count = self._c.gemel_events(self._chip, part.ctypes.data, len(part))
+            part = np.empty(4096, shape)
+            count = take(self._chip, part.ctypes.data, len(part))
             parts.append(part[:count])
             if count < len(part):
                 return np.concatenate(parts)

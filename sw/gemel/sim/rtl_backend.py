@@ -9,7 +9,8 @@ from typing import Any
 from gemel.sim.build import library
 from gemel.sim.library import Chip, MemoryOptions
 from gemel.sim.progress import RunProgress
-from gemel_golden.config import ChipConfig
+from gemel_golden.config import WORD, ChipConfig
+from gemel_golden.memory.timing import dram
 
 SLICE_SECONDS = 0.1
 """Host seconds between two looks at the keyboard and the progress bar."""
@@ -33,12 +34,22 @@ class RtlBackend:
         **memory_options: Any,
     ):
         self.config = config
+        self.timed = True
         options = MemoryOptions(**memory_options)
+        self._bandwidth = float(options.bandwidth)
         profile = profile or ("fast-build" if config.rows * config.cols <= 4 else "fast-run")
         self._chip = Chip(library(config, profile=profile, waves=waves is not None), memory_bytes, options)
         self.memory = self._chip.memory
         if waves is not None:
             self._chip.waves(*waves)
+
+    @property
+    def bandwidth(self) -> float:
+        """Bytes a cycle that a memory port moves: each way, or, of DRAM, in all."""
+        if self.config.memory == "ideal":
+            return min(self._bandwidth, WORD)
+        memory = dram(self.config.memory)
+        return memory.access_bytes / memory.clocks.burst
 
     @property
     def cycles(self) -> int:
@@ -52,7 +63,9 @@ class RtlBackend:
 
     def configure(self, **memory_options: Any) -> None:
         """Another latency, bandwidth, stalls, order or seed of the memory from now on (`MemoryOptions`)."""
-        self._chip.configure(MemoryOptions(**memory_options))
+        options = MemoryOptions(**memory_options)
+        self._bandwidth = float(options.bandwidth)
+        self._chip.configure(options)
 
     def flip(self, address: int, data: int = 0, check: int = 0) -> None:
         """Flip stored bits of the 64-bit word at `address` in DRAM: of its data, of its check bits."""
@@ -84,9 +97,18 @@ class RtlBackend:
         finally:
             progress.stop()
 
-    def events(self) -> list[tuple[int, int, int, int]]:
-        """Instructions finished since the last call: (unit + 16 * core, index, first cycle, cycle after the last)."""
+    def events(self) -> list[tuple[int, int, int, int, int]]:
+        """Instructions finished since the last call: unit + 16 * core, index, cycle in which it was queued, first
+        cycle, cycle after the last."""
         return self._chip.events().tolist()
+
+    def sample_every(self, interval: int) -> None:
+        """Note the traffic of every memory port now and then every `interval` cycles; 0: no more."""
+        self._chip.sample_every(interval)
+
+    def samples(self) -> list[tuple[int, int, int, int]]:
+        """Traffic noted since the last call: (cycle, port, bytes read, bytes written since reset)."""
+        return self._chip.samples().tolist()
 
     def reset(self) -> None:
         """Reset the chip; memory keeps its bytes."""

@@ -116,7 +116,7 @@ def describe(text: str, top: str) -> dict[str, Any]:
 
 
 def trace_number(name: str) -> int:
-    """The number of a traced unit, as events have it: load is LOAD of core 0, load_1 that of core 1, ..."""
+    """A traced unit's number in events: load is LOAD of core 0, load_1 of core 1, command_1 is ring 1, ..."""
     unit, _, core = name.partition("_")
     return CORE_TRACES * int(core or 0) + Unit[unit.upper()]
 

@@ -47,14 +47,8 @@ class ChipMemory {
     template <class Top>
     bool dirty(Top& top) const { return top.memory_dirty; }
 
-    gemel_traffic traffic() const {
-        gemel_traffic total{};
-        for (const DramChannel& dram : drams_) {
-            total.read_bytes += dram.read_bytes();
-            total.written_bytes += dram.written_bytes();
-        }
-        return total;
-    }
+    unsigned ports() const { return drams_.size(); }
+    gemel_traffic traffic(unsigned port) const { return {drams_[port].read_bytes(), drams_[port].written_bytes()}; }
 
     // Flip stored bits of the 64-bit word at `address`.
     bool flip(uint64_t address, uint64_t data, uint8_t check) {
@@ -102,14 +96,8 @@ class ChipMemory {
     template <class Top>
     bool dirty(Top&) const { return false; }
 
-    gemel_traffic traffic() const {
-        gemel_traffic total{};
-        for (const AxiMemory& memory : memories_) {
-            total.read_bytes += memory.traffic().read_bytes;
-            total.written_bytes += memory.traffic().written_bytes;
-        }
-        return total;
-    }
+    unsigned ports() const { return kPorts; }
+    gemel_traffic traffic(unsigned port) const { return memories_[port].traffic(); }
 
     bool flip(uint64_t, uint64_t, uint8_t) { return false; }  // no check bits, no flips
 

@@ -20,13 +20,20 @@ struct gemel_options {
 struct gemel_event {  // one instruction in one unit
     uint32_t unit;    // isa.Unit + 16 * core
     uint32_t pc;
-    uint64_t start;   // cycles
+    uint64_t queued;  // cycles
+    uint64_t start;
     uint64_t stop;
 };
 
 struct gemel_traffic {
     uint64_t read_bytes;     // bytes moved over the memory port since reset
     uint64_t written_bytes;
+};
+
+struct gemel_sample {         // one memory port's bytes at one time
+    uint64_t cycle;
+    uint64_t port;
+    gemel_traffic traffic;    // since reset
 };
 
 struct gemel_chip;
@@ -52,6 +59,10 @@ GEMEL_API uint64_t gemel_cycles(const gemel_chip* chip);
 GEMEL_API gemel_traffic gemel_bus_traffic(const gemel_chip* chip);
 // Move up to `capacity` finished events out, oldest first; how many. Once none is left, instructions begun are forgotten.
 GEMEL_API size_t gemel_events(gemel_chip* chip, gemel_event* events, size_t capacity);
+// Note every port's traffic now and then every `interval` cycles, 0: no more; what has been noted is forgotten.
+GEMEL_API void gemel_sample_every(gemel_chip* chip, uint64_t interval);
+// Move up to `capacity` samples out, oldest first; how many.
+GEMEL_API size_t gemel_samples(gemel_chip* chip, gemel_sample* samples, size_t capacity);
 // The sentence that describes what stopped the chip; empty when nothing did.
 GEMEL_API const char* gemel_error(const gemel_chip* chip);
 // Write cycles first .. last - 1 into a VCD file at `path`: 0, or -1 (gemel_error) in a build without waves or when it can't open.

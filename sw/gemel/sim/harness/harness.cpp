@@ -19,6 +19,7 @@ namespace {
 constexpr unsigned kResetCycles = 4;
 constexpr unsigned kRegisterCycles = 10000;  // an AXI4-Lite access that takes longer is a fault of the chip
 constexpr size_t kEvents = size_t{1} << 20;  // the trace keeps the newest so many
+constexpr uint64_t kNever = ~uint64_t{0};
 constexpr uint64_t kPeriod = 10;             // VCD time units in a cycle
 
 constexpr uint64_t kFlushCycles = 100000;    // the DRAM has every write within this
@@ -31,26 +32,37 @@ void* map_memory(uint64_t bytes) {  // pages that nobody touches cost nothing
 
 class Trace {
   public:
-    void sample(unsigned unit, bool start, bool stop, uint32_t pc, uint64_t cycle) {
-        if (start) begun_[unit].push_back({pc, cycle});
+    void sample(unsigned unit, bool queued, bool start, bool stop, uint32_t pc, uint64_t cycle) {
+        if (queued) queued_[unit].push_back(cycle);
+        if (start) {
+            gemel_event event{unit, pc, cycle, cycle, 0};
+            if (!queued_[unit].empty()) {
+                event.queued = queued_[unit].front();
+                queued_[unit].pop_front();
+            }
+            begun_[unit].push_back(event);
+        }
         if (!stop || begun_[unit].empty()) return;
-        const auto [first_pc, first_cycle] = begun_[unit].front();
-        begun_[unit].pop_front();
         if (done_.size() == kEvents) done_.pop_front();
-        done_.push_back({unit, first_pc, first_cycle, cycle + 1});
+        done_.push_back(begun_[unit].front());
+        done_.back().stop = cycle + 1;
+        begun_[unit].pop_front();
     }
 
     size_t take(gemel_event* events, size_t capacity) {
         const size_t count = std::min(capacity, done_.size());
         std::copy_n(done_.begin(), count, events);
         done_.erase(done_.begin(), done_.begin() + count);
-        if (done_.empty())
+        if (done_.empty()) {
             for (auto& unit : begun_) unit.clear();
+            for (auto& unit : queued_) unit.clear();
+        }
         return count;
     }
 
   private:
-    std::deque<std::pair<uint32_t, uint64_t>> begun_[16 * 32];  // by unit + 16 * core
+    std::deque<uint64_t> queued_[16 * 32];  // by unit + 16 * core
+    std::deque<gemel_event> begun_[16 * 32];
     std::deque<gemel_event> done_;
 };
 
@@ -166,9 +178,30 @@ struct gemel_chip {
 
     uint8_t* bytes() { return bytes_; }
     uint64_t cycles() const { return cycle_; }
-    gemel_traffic traffic() const { return memory_.traffic(); }
+    gemel_traffic traffic() const {
+        gemel_traffic total{};
+        for (unsigned port = 0; port < memory_.ports(); ++port) {
+            total.read_bytes += memory_.traffic(port).read_bytes;
+            total.written_bytes += memory_.traffic(port).written_bytes;
+        }
+        return total;
+    }
     bool flip(uint64_t address, uint64_t data, uint8_t check) { return memory_.flip(address, data, check); }
     Trace& trace() { return trace_; }
+
+    void sample_every(uint64_t interval) {
+        interval_ = interval;
+        next_sample_ = interval ? cycle_ : kNever;
+        samples_.clear();
+    }
+
+    size_t samples(gemel_sample* samples, size_t capacity) {
+        const size_t count = std::min(capacity, samples_.size());
+        std::copy_n(samples_.begin(), count, samples);
+        samples_.erase(samples_.begin(), samples_.begin() + count);
+        return count;
+    }
+
     const char* error() const { return rules_.sentence().c_str(); }
 
   private:
@@ -195,8 +228,16 @@ struct gemel_chip {
         if (top_->rst) return;
         memory_.sample(*top_, cycle_, rules_);
 #define GEMEL_SAMPLE(name, number) \
-    trace_.sample(number, top_->trace_##name##_start, top_->trace_##name##_stop, top_->trace_##name##_pc, cycle_);
+    trace_.sample(number, top_->trace_##name##_queued, top_->trace_##name##_start, top_->trace_##name##_stop, top_->trace_##name##_pc, \
+                  cycle_);
         GEMEL_UNITS(GEMEL_SAMPLE)
+        if (cycle_ >= next_sample_) sample();
+    }
+
+    void sample() {
+        for (unsigned port = 0; port < memory_.ports(); ++port)
+            samples_.push_back({cycle_, port, memory_.traffic(port)});
+        next_sample_ = cycle_ + interval_;
     }
 
     // The second half: the rising edge that begins the next cycle.
@@ -225,6 +266,8 @@ struct gemel_chip {
     Rules rules_;
     Trace trace_;
     uint64_t cycle_ = 0;
+    std::deque<gemel_sample> samples_;
+    uint64_t interval_ = 0, next_sample_ = kNever;
 #if VM_TRACE
     VerilatedVcdC vcd_;
     bool traced_ = false;
@@ -253,6 +296,8 @@ int gemel_run(gemel_chip* chip, uint64_t cycles, int until_interrupt) { return c
 uint64_t gemel_cycles(const gemel_chip* chip) { return chip->cycles(); }
 gemel_traffic gemel_bus_traffic(const gemel_chip* chip) { return chip->traffic(); }
 size_t gemel_events(gemel_chip* chip, gemel_event* events, size_t capacity) { return chip->trace().take(events, capacity); }
+void gemel_sample_every(gemel_chip* chip, uint64_t interval) { chip->sample_every(interval); }
+size_t gemel_samples(gemel_chip* chip, gemel_sample* samples, size_t capacity) { return chip->samples(samples, capacity); }
 const char* gemel_error(const gemel_chip* chip) { return chip ? chip->error() : creation_error.c_str(); }
 int gemel_flip(gemel_chip* chip, uint64_t address, uint64_t data, uint8_t check) {
     return chip->flip(address, data, check) ? 0 : -1;

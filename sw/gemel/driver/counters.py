@@ -1,0 +1,65 @@
+"""A core's counters: what its units did in the cycles of the last launch, or of all launches since reset."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gemel.driver.registers import Page
+from gemel_golden.activity import UNITS, Activity
+from gemel_golden.counters import BUCKETS, COUNTERS, SINCE_RESET, WORK
+from gemel_golden.isa import Unit
+
+__all__ = ["Counters", "read_counters"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counters:
+    """Counts of one core.
+
+    `units`: cycles by unit and class (`gemel_golden.activity`): those of each unit add up to `cycles`. `work`: bytes,
+    beats, bursts and clamped outputs by the names of `gemel_golden.counters.WORK`. `latencies`: bursts that LOAD read
+    by the least number of cycles from address to first beat, powers of two. A chip without a clock counts nothing.
+    """
+
+    units: Mapping[Unit, Mapping[Activity, int]]
+    work: Mapping[str, int]
+    latencies: Mapping[int, int]
+
+    @property
+    def cycles(self) -> int:
+        """Cycles of the launch or launches."""
+        return sum(self.units[Unit.SEQUENCER].values())
+
+    def share(self, unit: Unit, activity: Activity) -> float:
+        """The part of the cycles in which `unit` was of this class; 0 without cycles."""
+        return self.units[unit][activity] / self.cycles if self.cycles else 0.0
+
+    def as_dict(self) -> dict[str, object]:
+        """The same with names for keys, for JSON."""
+        return {
+            "cycles": self.cycles,
+            "units": {
+                unit.name.lower(): {activity.name.lower(): count for activity, count in classes.items()}
+                for unit, classes in self.units.items()
+            },
+            "work": dict(self.work),
+            "latencies": dict(self.latencies),
+        }
+
+
+def read_counters(core: Page, *, since_reset: bool = False) -> Counters:
+    """The counters of the core whose page this is."""
+
+    def count(name: str) -> int:
+        core.write("counter_select", COUNTERS[name].number | (SINCE_RESET if since_reset else 0))
+        low = core.read("counter_lo")
+        return low | core.read("counter_hi") << 32 if since_reset else low
+
+    return Counters(
+        units={
+            unit: {activity: count(f"{unit.name}_{activity.name}".lower()) for activity in Activity} for unit in UNITS
+        },
+        work={name: count(name) for name in WORK},
+        latencies={1 << bucket: count(f"latency_{1 << bucket}") for bucket in range(BUCKETS)},
+    )
