@@ -84,7 +84,7 @@ class Core:
 class Ring:
     """One ring's registers, its packets still to be written, and the faults and interrupts that it reports.
 
-    Packet i is written once `read` has come to `after[i]`; `pokes`: what the host writes while packet i waits.
+    `pokes`: what the host writes while packet i waits. With `pauses` the ring is disabled now and then.
     """
 
     def __init__(self, dut: Any, number: int, memory: np.ndarray, rng: np.random.Generator, work: dict[str, Any]):
@@ -94,6 +94,7 @@ class Ring:
         self.priority = work.get("priority", 0)
         self.written = self.read = self.interrupts = self.waited = 0
         self.faults: list[dict[str, int]] = []
+        self.pauses, self.paused = work["pauses"], 0
         self.clear = self.stopped = False
         self.busy = True
         self.ends: list[int] = []
@@ -102,7 +103,7 @@ class Ring:
 
     @property
     def done(self) -> bool:
-        return self.read == len(self.packets) and not self.busy and not self.stopped
+        return self.read == len(self.packets) and not self.busy and not self.stopped and not self.paused
 
     def _port(self, side: str, name: str) -> Any:
         return getattr(self.dut, f"{side}_{self.number}_{name}")
@@ -113,7 +114,16 @@ class Ring:
             at = self.base + 64 * (self.written % self.size)
             self.memory[at : at + 64] = np.frombuffer(self.packets[self.written], np.uint8)
             self.written += 1
-        inputs = {"enable": 1, "base": self.base, "size": self.size, "write": self.written, "priority": self.priority}
+        if self.pauses and not self.paused and self.rng.random() < 0.01:
+            self.paused = int(self.rng.integers(5, 60))
+        self.paused = max(0, self.paused - 1)
+        inputs = {
+            "enable": not self.paused,
+            "base": self.base,
+            "size": self.size,
+            "write": self.written,
+            "priority": self.priority,
+        }
         for name, word in inputs.items():
             self._port("control", name).value = word
         self._port("control", "fault_clear").value = self.clear

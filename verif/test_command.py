@@ -55,6 +55,7 @@ class Work:
     base: int
     size: int = RING_SIZE
     priority: int = 0
+    pauses: bool = False
     packets: list[bytes] = field(default_factory=list)
     pokes: dict[int, tuple[int, int]] = field(default_factory=dict)
 
@@ -68,7 +69,7 @@ class Random:
 
     def __init__(self, rng: np.random.Generator, chip: ChipConfig):
         self.rng, self.chip = rng, chip
-        self.rings = [Work(RINGS + 64 * RING_SIZE * number) for number in range(chip.rings)]
+        self.rings = [Work(RINGS + 64 * RING_SIZE * number, pauses=True) for number in range(chip.rings)]
         self.endings: dict[int, Any] = {}
         self.signalled = [0] * chip.rings
 

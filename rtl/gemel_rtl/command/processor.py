@@ -76,7 +76,8 @@ class CommandProcessor(wiring.Component):
 
     Parameters: config.
     Members: `control`, `status`: the ring's registers; `launch`: to the dispatcher; `packet`, `word`, `packet_valid`,
-    `word_valid`, `data`, `error`: the ring's side of `Reader`; `signal`, `signal_done`, `signal_error`: of `Writer`.
+    `word_valid`, `data`, `error`: the ring's side of `Reader`; `signal`, `signal_done`, `signal_error`: of `Writer`;
+    `awake`: there is something to do, or else the clock may rest.
     """
 
     def __init__(self, config: ChipConfig):
@@ -96,6 +97,7 @@ class CommandProcessor(wiring.Component):
                 "signal": Out(stream.Signature(word_write(config))),
                 "signal_done": In(1),
                 "signal_error": In(1),
+                "awake": Out(1),
             }
         )
 
@@ -108,12 +110,14 @@ class CommandProcessor(wiring.Component):
         state = Signal(State)
         bits = Signal(512, reset_less=True)
         where = Signal(64, reset_less=True)
+        given_up = Signal()  # the packet is to be fetched again
         m.d.comb += [
+            self.awake.eq((state != State.IDLE) | ring.awake),
             ring.enable.eq(control.enable),
             ring.base.eq(control.base),
             ring.size.eq(control.size),
             ring.written.eq(control.write),
-            ring.read.eq(status.read + ((state != State.IDLE) & (state != State.STOPPED))),
+            ring.read.eq(status.read + ((state != State.IDLE) & (state != State.STOPPED) & ~given_up)),
             ring.data_valid.eq(self.packet_valid),
             ring.data.eq(self.data),
             ring.error.eq(self.error),
@@ -175,6 +179,10 @@ class CommandProcessor(wiring.Component):
         def finish() -> None:
             m.d.sync += [state.eq(State.IDLE), status.read.eq(status.read + 1)]
 
+        def give_up() -> None:
+            m.d.comb += given_up.eq(1)
+            m.d.sync += state.eq(State.IDLE)
+
         def fail(code: FaultCode, at: Signal | int = 0) -> None:
             m.d.sync += [
                 status.fault.code.eq(code),
@@ -233,7 +241,7 @@ class CommandProcessor(wiring.Component):
                     with m.If(self.launch.ready):
                         m.d.sync += state.eq(State.ARGUMENTS)
                     with m.Elif(~control.enable):
-                        m.d.sync += state.eq(State.IDLE)
+                        give_up()
                 with m.Elif(found[PacketType.WAIT]):
                     m.d.sync += state.eq(State.LOOK)
                 with m.Elif(found[PacketType.SIGNAL]):
@@ -286,7 +294,7 @@ class CommandProcessor(wiring.Component):
                 with m.Elif(reached):
                     finish()
                 with m.Elif(~control.enable):
-                    m.d.sync += state.eq(State.IDLE)
+                    give_up()
                 with m.Elif(pause == 0):
                     m.d.sync += state.eq(State.LOOK)
             with m.Case(State.RESPONSE):

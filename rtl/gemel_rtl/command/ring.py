@@ -30,7 +30,7 @@ class Ring(wiring.Component):
     Members: `enable`, `base`, `size`, `written`: the registers (once disabled, what was fetched is forgotten and
     fetching begins anew with packet `read`); `address`: asks for 64 bytes, which come in `data`, `error` while
     `data_valid`; `o_valid`, `o_ready`, `o_bits`, `o_address`: a packet and where it lay, `o_error`: it couldn't be
-    read.
+    read; `awake`: there is something to do.
     """
 
     def __init__(self, config: ChipConfig):
@@ -51,6 +51,7 @@ class Ring(wiring.Component):
                 "o_bits": Out(8 * PACKET_BYTES),
                 "o_address": Out(64),
                 "o_error": Out(1),
+                "awake": Out(1),
             }
         )
 
@@ -69,6 +70,7 @@ class Ring(wiring.Component):
             self.address.payload.eq(word << SHIFT),
             self.o_valid.eq((state == State.FULL) & self.enable & ~forget),
             self.o_address.eq(word << SHIFT),
+            self.awake.eq((state != State.EMPTY) | (fetched != Mux(self.enable, self.written, self.read))),
         ]
 
         def restart() -> None:

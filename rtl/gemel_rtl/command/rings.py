@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from amaranth.hdl import Module
+from amaranth.hdl import DomainRenamer, Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from gemel_golden.config import ChipConfig
+from gemel_rtl.clock_gate import gated
 from gemel_rtl.command.dispatcher import Dispatcher
 from gemel_rtl.command.processor import CommandProcessor, Control, Status
 from gemel_rtl.command.reader import Reader
@@ -19,6 +20,8 @@ __all__ = ["Rings"]
 
 class Rings(wiring.Component):
     """`config.rings` rings go on beside each other and share `config.cores` cores and the bus.
+
+    The clock of a ring at rest is gated.
 
     Parameters: config; id_bits, bus_id: width and value of ARID and AWID.
     Members: `control`, `status` (arrays over rings); `clock`: what a SIGNAL's timestamp reads; `core_reset`: bit c ends
@@ -53,7 +56,8 @@ class Rings(wiring.Component):
             wiring.connect(m, dispatcher.core[c], wiring.flipped(self.launch[c]))
         for r in range(self.config.rings):
             processor = CommandProcessor(self.config)
-            m.submodules[f"processor_{r}"] = processor
+            m.submodules[f"processor_{r}"] = DomainRenamer(f"ring_{r}")(processor)
+            gated(m, f"ring_{r}", processor.awake)
             wiring.connect(m, wiring.flipped(self.control[r]), processor.control)
             wiring.connect(m, processor.status, wiring.flipped(self.status[r]))
             wiring.connect(m, processor.launch, dispatcher.ring[r])
