@@ -118,6 +118,9 @@ def test_library_calls_run_in_the_current_stream(device, rng: np.random.Generato
     outside = gemel.matmul(x, x.T)
     np.testing.assert_array_equal(inside.numpy(), outside.numpy())
     assert device.current_stream is device.default_stream
+    if device.config.cores > 1:
+        with stream, pytest.raises(ValueError, match="the current stream has 1 of the chip's cores, not 2"):
+            gemel.matmul(x, x.T, cores=2)
     used = [ring.submitted - before for ring, before in zip(device._rings, begun, strict=True)]
     assert used[stream.ring] >= 1 and used[0] >= 1
 

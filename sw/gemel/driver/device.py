@@ -109,6 +109,12 @@ class Device:
         buffer.write(data)
         return buffer
 
+    @property
+    def library_cores(self) -> tuple[int, ...]:
+        """The cores that a product may be shared by: all on the default stream, or those of the current one."""
+        own = self.current_stream is not self.default_stream
+        return self.current_stream.cores if own else tuple(range(self.config.cores))
+
     def stream(self, *, priority: int = 0, cores: Sequence[int] | None = None) -> Stream:
         """A new stream.
 

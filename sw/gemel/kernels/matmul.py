@@ -107,7 +107,8 @@ def matmul(
         stochastic=rounding == "stochastic",
         zero_k=k == 0,
     )
-    split = _share(spec, device.config, cores, in_place=c is not None and c.address == d.address)
+    available = device.library_cores
+    split = _share(spec, device.config, cores, len(available), in_place=c is not None and c.address == d.address)
     piece = replace(spec, a=replace(spec.a, rows=split.rows), b=replace(spec.b, rows=split.columns))
     keys = [
         device.upload(rounding_keys(device.config, piece, seed, tensor_number, columns=n, start=start))
@@ -119,7 +120,7 @@ def matmul(
         steps = spec.offsets(row, column)
         arguments.append([0 if base is None else base + step for base, step in zip(bases, steps, strict=True)])
         arguments[-1].append(keys[rank].address if keys else 0)
-    device.run(matmul_program(device.config, piece), arguments, cores=range(split.cores))
+    device.run(matmul_program(device.config, piece), arguments, cores=available[: split.cores])
     return d
 
 
@@ -184,15 +185,20 @@ class _Stored:
         return cls(Operand(fmt=x.format, rows=rows, k=max(k, 1), transposed=transposed, scales=kept), stride)
 
 
-def _share(spec: MatmulSpec, config: ChipConfig, cores: int | None, *, in_place: bool) -> Split:
-    """Who computes what. A sum that is written over its start is shared only in pieces without a common element."""
+def _share(spec: MatmulSpec, config: ChipConfig, cores: int | None, available: int, *, in_place: bool) -> Split:
+    """Who computes what, on `cores` cores or all that are available.
+
+    A sum that is written over its start is shared only in pieces without a common element.
+    """
     if cores is not None and not 1 <= cores <= config.cores:
         raise ValueError(f"the {config.name} chip has {config.cores} cores, not {cores}")
+    if cores is not None and cores > available:
+        raise ValueError(f"the current stream has {available} of the chip's cores, not {cores}")
     granules = [FP32_GROUP if len(operand.windows()) > 1 else 1 for operand in (spec.a, spec.b)]
     if spec.out.bits < 8:
         granules[1] = max(granules[1], 8 // spec.out.bits)
     m, n = spec.a.rows, spec.b.rows
-    for count in range(cores or config.cores, 0, -1):
+    for count in range(cores or available, 0, -1):
         split = split_product(m, n, count, tile=config.tile, row_granule=granules[0], column_granule=granules[1])
         if not (in_place and split.overlaps(m, n)):
             return split
