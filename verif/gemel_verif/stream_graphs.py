@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from gemel import Device, Event, Program, reg
+from gemel_golden.isa import Opcode, encode
 
 __all__ = ["run_graph", "spin_program", "step_program"]
 
@@ -14,36 +16,35 @@ PLACES = 8
 """Pieces of memory of 256 bytes that the work reads and writes."""
 
 
-def step_program(offset: int) -> Program:
+def step_program(offset: int) -> bytes:
     """Moves 256 bytes from register 1 to register 2, rotated by `offset` bytes, so that the order of steps shows."""
-    p = Program()
+    code = b""
     for target, source, size in ((0, offset, BYTES - offset), (BYTES - offset, 0, offset)):
         if size:
-            p.load(mem=reg(1) + source, l1=0, bytes=size, valid_bytes=size, valid1=1, signal={0: 1}, wait=None)
-            p.store(mem=reg(2) + target, l1=0, bytes=size, wait={0: 1}, signal={1: 1})
-            p.nop(wait={1: 1})
-    p.halt()
-    return p
+            code += encode(
+                Opcode.LOAD, mem=source, mem_reg=1, bytes=size, valid_bytes=size, valid1=1, signal0=0, signal0_count=1
+            )
+            sync = {"wait0": 0, "wait0_count": 1, "signal0": 1, "signal0_count": 1}
+            code += encode(Opcode.STORE, mem=target, mem_reg=2, bytes=size, **sync)
+            code += encode(Opcode.NOP, wait0=1, wait0_count=1)
+    return code + encode(Opcode.HALT)
 
 
-def spin_program(turns: int) -> Program:
+def spin_program(turns: int) -> bytes:
     """Goes round a loop `turns` times, a few cycles each."""
-    p = Program()
-    with p.loop(turns):
-        p.nop()
-        p.nop()
-    p.halt()
-    return p
+    loop = encode(Opcode.LOOP, count=turns) + 2 * encode(Opcode.NOP) + encode(Opcode.END)
+    return loop + encode(Opcode.HALT)
 
 
-def run_graph(device: Device, rng: np.random.Generator, streams: int, steps: int) -> None:
+def run_graph(device: Any, rng: np.random.Generator, streams: int, steps: int) -> None:
     """Queue `steps` random steps in `streams` streams, with waits wherever two of them share a place of memory, and
-    compare with the same steps one after the other. Raises AssertionError where a byte differs.
+    compare with the same steps one after the other. `device` is a `gemel.Device`.
+    Raises AssertionError where a byte differs.
     """
     data = rng.integers(0, 256, (PLACES, BYTES), np.uint8)
     buffer = device.upload(data)
     made = [device.stream(priority=int(rng.integers(8))) for _ in range(streams)]
-    last: list[list[tuple[int, bool, Event]]] = [[] for _ in range(PLACES)]
+    last: list[list[tuple[int, bool, Any]]] = [[] for _ in range(PLACES)]
     """Of each place: stream, whether it wrote, and an event after it, of the steps since and with its last write."""
     for _ in range(steps):
         number = int(rng.integers(streams))
