@@ -146,6 +146,8 @@ WRONG = {
     "place": (("bench", "softmax", *VECTOR["softmax"], "--operands", "disk"), "gemel: operands are in l1 or in memory"),
     "function": (("bench", "elementwise", "--op", "f", "--elements", "9"), "gemel: no elementwise function 'f'; there"),
     "optimizer": (("bench", "optimizer", "--name", "x", "--elements", "9"), "gemel: no optimizer 'x'; there are adamw"),
+    "pattern": (("bench", "memory", "--pattern", "zigzag"), "gemel: no pattern 'zigzag'; there are sequential,"),
+    "memory": (("bench", "memory", "--memory", "ddr5"), "gemel: no memory 'ddr5'; there are hbm2, hbm3"),
     "layout": ((*PRODUCT, "--layout", "xy"), "gemel: no layout 'xy'; there are nt, nn, tn, tt"),
     "L1": (
         (*PRODUCT, "--operands", "l1", "--k", "9000"),

@@ -74,6 +74,8 @@ class GoldenChip:
             return self._chip_register(register.name)
         if block.name == "ring":
             return self.rings[index].read(register.name) if index < len(self.rings) else 0
+        if block.name == "channel":
+            return 0  # golden's memory has neither rows nor errors
         return self._core_register(index, register.name) if index < len(self.cores) else 0
 
     def _chip_register(self, name: str) -> int:

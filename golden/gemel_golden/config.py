@@ -100,6 +100,16 @@ class ChipConfig:
             refuse(f"mem_address_bits must lie between 32 and 56, not {self.mem_address_bits}")
 
     @property
+    def dram(self) -> str:
+        """The kind of DRAM whose address map counts: an ideal memory's channels lie like HBM3's."""
+        return "hbm3" if self.memory == "ideal" else self.memory
+
+    @property
+    def drams(self) -> int:
+        """Channels of DRAM: all or none."""
+        return 0 if self.memory == "ideal" else self.channels
+
+    @property
     def groups_m(self) -> int:
         """Row groups of a macro tile: output row i = group * rows + dot row."""
         return self.tile // self.rows
@@ -153,6 +163,7 @@ CONFIGS: dict[str, ChipConfig] = {
         ChipConfig(name="inference", rings=4),
         ChipConfig(name="training", rings=4, rows=4, cols=4),
         replace(NANO, name="quad", cores=4, channels=2),
+        ChipConfig(name="inference-hbm3", rings=4, memory="hbm3", channels=4),
     )
 }
 """The named builds."""

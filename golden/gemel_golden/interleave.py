@@ -13,8 +13,7 @@ CHANNEL_GRANULE = 512
 
 def channel_masks(config: ChipConfig) -> tuple[int, ...]:
     """For each bit of the channel's number, the address bits whose parity it is; none below `CHANNEL_GRANULE`."""
-    memory = "hbm3" if config.memory == "ideal" else config.memory
-    return AddressMap(memory=memory, channels=config.channels).masks["channel"]
+    return AddressMap(memory=config.dram, channels=config.channels).masks["channel"]
 
 
 def channel(config: ChipConfig, address: int) -> int:

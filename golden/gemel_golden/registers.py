@@ -7,7 +7,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["ADDRESS_BITS", "BLOCKS", "CHIP", "CORE", "ID_VALUE", "RING", "VERSION", "Block", "Register", "find"]
+__all__ = [
+    "ADDRESS_BITS",
+    "BLOCKS",
+    "CHANNEL",
+    "CHIP",
+    "CORE",
+    "ID_VALUE",
+    "RING",
+    "VERSION",
+    "Block",
+    "Register",
+    "find",
+]
 
 ID_VALUE = 0x4C4D4547
 """The bytes "GEML"."""
@@ -162,7 +174,24 @@ CORE = Block(
 )
 """A core's page."""
 
-BLOCKS: dict[str, Block] = {block.name: block for block in (CHIP, RING, CORE)}
+CHANNEL = Block(
+    name="channel",
+    base=0xC000,
+    stride=0x40,
+    limit=64,
+    doc="A channel of DRAM, counted since reset, modulo 2^32; a chip with an ideal memory has none.",
+    table=(
+        _ro("row_hits", 0x00, "column commands that found their row open"),
+        _ro("row_misses", 0x04, "column commands that waited for the ACTIVATE of their row"),
+        _ro("row_conflicts", 0x08, "rows closed in favour of others"),
+        _ro("refreshes", 0x0C, "refreshes of a bank"),
+        _ro("corrected", 0x10, "64-bit words with an error that was corrected"),
+        _ro("uncorrectable", 0x14, "64-bit words with an error that was not"),
+    ),
+)
+"""A memory channel's page."""
+
+BLOCKS: dict[str, Block] = {block.name: block for block in (CHIP, RING, CORE, CHANNEL)}
 """Blocks by name."""
 
 

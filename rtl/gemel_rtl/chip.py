@@ -9,10 +9,14 @@ from amaranth.utils import ceil_log2
 
 from gemel_golden.config import WORD, ChipConfig
 from gemel_golden.isa import Unit
+from gemel_golden.memory.address_map import AddressMap
+from gemel_golden.memory.timing import dram
 from gemel_golden.registers import ADDRESS_BITS, CORE
 from gemel_rtl.command.command import Command
 from gemel_rtl.core import Core
 from gemel_rtl.interfaces import AXI_DATA_BITS, PC_BITS
+from gemel_rtl.memory.controller import COUNTS, Controller
+from gemel_rtl.memory.layouts import dfi
 from gemel_rtl.noc.aperture import Aperture
 from gemel_rtl.noc.crossbar import Initiator, ReadCrossbar, WriteCrossbar
 from gemel_rtl.noc.peers import PeerNetwork
@@ -71,6 +75,14 @@ def _axi(config: ChipConfig, port: int) -> dict[str, wiring.Member]:
     return _flat(f"m_axi{port}", widths, inward=("b", "r"))
 
 
+def _memory(config: ChipConfig) -> dict[str, wiring.Member]:
+    """The ports to memory: AXI4 ones, or DRAM's with `memory_dirty`."""
+    if not config.drams:
+        return {name: member for port in range(config.channels) for name, member in _axi(config, port).items()}
+    port = dfi(dram(config.memory))
+    return {f"dfi{channel}": Out(port) for channel in range(config.drams)} | {"memory_dirty": Out(1)}
+
+
 def _axi_lite() -> dict[str, wiring.Member]:
     """The AXI4-Lite subordinate port by its standard names."""
     widths = {
@@ -95,16 +107,17 @@ class Chip(wiring.Component):
     """Cores behind command rings: `gemel_golden.chip.GoldenChip`.
 
     Parameters: config.
-    Members: `m_axi<i>_*`: AXI4, 64-byte beats, INCR bursts within 4 KB, IDs by `read_ids` and `write_ids`; `s_axil_*`:
-    the registers; `irq`; `trace_<unit>_start`, `_pc`, `_stop`, `_stop_pc`: timelines (see `gemel_rtl.core.Trace`), of
-    core c > 0 `trace_<unit>_<c>_...`.
+    Members: `m_axi<i>_*`: AXI4, 64-byte beats, INCR bursts within 4 KB, IDs by `read_ids` and `write_ids`, or with
+    DRAM `dfi<i>_*` (see `gemel_rtl.memory.layouts.dfi`) and `memory_dirty` (answered writes aren't there yet);
+    `s_axil_*`: the registers; `irq`; `trace_<unit>_start`, `_pc`, `_stop`, `_stop_pc`: timelines (see
+    `gemel_rtl.core.Trace`), of core c > 0 `trace_<unit>_<c>_...`.
     """
 
     def __init__(self, config: ChipConfig):
         self.config = config
         traces = {"start": 1, "pc": PC_BITS, "stop": 1, "stop_pc": PC_BITS}
         super().__init__(
-            {name: member for port in range(config.channels) for name, member in _axi(config, port).items()}
+            _memory(config)
             | _axi_lite()
             | {"irq": Out(1)}
             | {
@@ -138,8 +151,11 @@ class Chip(wiring.Component):
 
         if self.config.cores > 1:
             self._join(m, cores, reads.o[-1], writes.o[-1])
-        for port in range(self.config.channels):
-            self._memory_port(m, port, reads.o[port], writes.o[port])
+        if self.config.drams:
+            self._drams(m, command, reads, writes)
+        else:
+            for port in range(self.config.channels):
+                self._memory_port(m, port, reads.o[port], writes.o[port])
         lite = command.bus
         m.d.comb += [lite.aw.payload.eq(self._port("s_axil_awaddr")), lite.ar.payload.eq(self._port("s_axil_araddr"))]
         m.d.comb += self._port("s_axil_bresp").eq(lite.b.payload)
@@ -180,6 +196,23 @@ class Chip(wiring.Component):
                 core.peers_idle.eq(peers.idle[c]),
                 core.released.eq(~(team & ~arrived).any()),
             ]
+
+    def _drams(self, m: Module, command: Command, reads: ReadCrossbar, writes: WriteCrossbar) -> None:
+        """A DRAM controller behind each channel of the crossbar."""
+        mapping = AddressMap(memory=self.config.memory, channels=self.config.channels)
+        dirty = []
+        for channel in range(self.config.drams):
+            controller = Shared(
+                Controller(self.config, mapping, id_bits=id_bits(self.config)), name="gemel_memory_controller"
+            )
+            m.submodules[f"memory_{channel}"] = controller
+            wiring.connect(m, reads.o[channel], controller.read)
+            wiring.connect(m, writes.o[channel], controller.write)
+            wiring.connect(m, controller.dfi, wiring.flipped(getattr(self, f"dfi{channel}")))
+            page = command.channel[channel]
+            m.d.comb += [getattr(page, name).eq(getattr(controller, name)) for name in COUNTS]
+            dirty.append(controller.dirty)
+        m.d.comb += self.memory_dirty.eq(Cat(dirty).any())
 
     def _memory_port(self, m: Module, port: int, read: Any, write: Any) -> None:
         for channel, stream, out in (

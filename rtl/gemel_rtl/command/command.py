@@ -7,7 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from gemel_golden.config import ChipConfig
-from gemel_golden.registers import CORE, ID_VALUE, VERSION
+from gemel_golden.registers import CHANNEL, CORE, ID_VALUE, VERSION
 from gemel_rtl.command.registers import AxiLite, RegisterFile, page
 from gemel_rtl.command.rings import Rings
 from gemel_rtl.interfaces import axi_read, axi_write
@@ -23,8 +23,8 @@ class Command(wiring.Component):
     """Rings behind registers.
 
     Parameters: config; id_bits, bus_id: width and value of ARID and AWID.
-    Members: `bus`: the registers; `irq`; `launch` (array over cores); `core` (array): the cores' pages of registers;
-    `read`, `write`: the bus.
+    Members: `bus`: the registers; `irq`; `launch` (array over cores); `core`, `channel` (arrays): the pages of
+    registers of cores and of channels of DRAM; `read`, `write`: the bus.
     """
 
     def __init__(self, config: ChipConfig, *, id_bits: int = 2, bus_id: int = 0):
@@ -37,6 +37,7 @@ class Command(wiring.Component):
                 "irq": Out(1),
                 "launch": Out(Launch).array(config.cores),
                 "core": Out(page(CORE)).array(config.cores),
+                **({"channel": Out(page(CHANNEL)).array(config.drams)} if config.drams else {}),
                 "read": Out(axi_read(config, id_bits)),
                 "write": Out(axi_write(config, id_bits)),
             }
@@ -44,7 +45,7 @@ class Command(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        counts = {"chip": 1, "ring": self.config.rings, "core": self.config.cores}
+        counts = {"chip": 1, "ring": self.config.rings, "core": self.config.cores, "channel": self.config.drams}
         m.submodules.registers = registers = RegisterFile(counts)
         m.submodules.rings = rings = Rings(self.config, id_bits=self.id_bits, bus_id=self.bus_id)
         wiring.connect(m, wiring.flipped(self.bus), registers.bus)
@@ -53,6 +54,9 @@ class Command(wiring.Component):
         for c in range(self.config.cores):
             wiring.connect(m, rings.launch[c], wiring.flipped(self.launch[c]))
             wiring.connect(m, registers.core[c], wiring.flipped(self.core[c]))
+
+        for c in range(self.config.drams):
+            wiring.connect(m, registers.channel[c], wiring.flipped(self.channel[c]))
 
         clock = Signal(64)
         m.d.sync += clock.eq(clock + 1)

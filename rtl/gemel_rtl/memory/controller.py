@@ -26,10 +26,10 @@ SLOTS = 64
 SCRUB_INTERVAL = 65536
 """Clocks between two granules of the background scrub."""
 COUNTS = {
-    "row_hits": 48,
-    "row_misses": 48,
-    "row_conflicts": 48,
-    "refreshes": 48,
+    "row_hits": 32,
+    "row_misses": 32,
+    "row_conflicts": 32,
+    "refreshes": 32,
     "corrected": 32,
     "uncorrectable": 32,
 }

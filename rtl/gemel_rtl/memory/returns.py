@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import fifo, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
@@ -86,7 +86,7 @@ class Returns(wiring.Component):
         pushed = Signal(self.slots)
         with m.If(self.push):
             m.d.comb += pushed.eq(1 << self.slot)
-        ends = self._arrivals(m, done, bad, fixed, pushed)
+        buffer_read, ends = self._arrivals(m, bad, fixed, pushed)
         for beat, vector in enumerate(done):
             ready = ~self.todo[beat * half : (beat + 1) * half].any()
             m.d.sync += vector.eq(vector & ~pushed | ends[beat] | Mux(ready, pushed, 0))
@@ -106,15 +106,15 @@ class Returns(wiring.Component):
         m.d.comb += [
             beat.eq(Mux(merge, sent, sent | ~beats[0])),
             here.eq((self.occupied != 0) & Mux(beat, of_head[1], of_head[0])),
-            self.buffer_read.addr.eq(Cat(beat, self.head)),
-            self.r.payload.data.eq(self.buffer_read.data),
+            buffer_read.addr.eq(Cat(beat, self.head)),
+            self.r.payload.data.eq(buffer_read.data),
             self.r.payload.id.eq(identity),
             self.r.payload.resp.eq(Mux(outside, DECODE_ERROR, Mux(wrong.bit_select(beat, 1), SLAVE_ERROR, 0))),
             self.r.valid.eq(here & ~merge),
             self.merge_valid.eq(here & merge),
             self.merge_beat.eq(beat),
             self.merge_target.eq(target),
-            self.merge_data.eq(self.buffer_read.data),
+            self.merge_data.eq(buffer_read.data),
             self.merge_done.eq(self.merge_valid & beat),
             self.merge_bad.eq(Cat(of_head[BEATS:])),
             self.merge_fixed.eq(Cat(vector.bit_select(self.head, 1) for vector in fixed)),
@@ -128,9 +128,11 @@ class Returns(wiring.Component):
             m.d.sync += sent.eq(~final)
         return m
 
-    def _arrivals(self, m: Module, done: list[Signal], bad: list[Signal], fixed: list[Signal], pushed: Signal) -> list:
-        """Decode what comes from the DRAM, put it into the buffer; per beat, the slot (one-hot) that it completes."""
-        slots, count, words = self.slots, len(bad), len(self.read_check) // 8
+    def _arrivals(
+        self, m: Module, bad: list[Signal], fixed: list[Signal], pushed: Signal
+    ) -> tuple[memory.ReadPort, list[Value]]:
+        """Put what comes into the buffer, corrected; its port, and per beat the slot (one-hot) completed."""
+        slots, words = self.slots, len(self.read_check) // 8
         order = Cat(self.issue_slot, self.issue_access, self.issue_ends)
         depth = (self.dram.clocks.cl + self.dram.clocks.burst) // self.dram.clocks.ccd_s + 4
         m.submodules.flying = flying = fifo.SyncFIFO(width=len(order), depth=depth)
@@ -149,7 +151,7 @@ class Returns(wiring.Component):
         m.submodules.buffer = cells = memory.Memory(shape=8 * WORD, depth=BEATS * slots, init=[])
         lanes = WORD // self.dram.access_bytes
         write = cells.write_port(granularity=8 * self.dram.access_bytes) if lanes > 1 else cells.write_port()
-        self.buffer_read = cells.read_port(domain="comb")
+        buffer_read = cells.read_port(domain="comb")
         lane, beat = (access[:-1], access[-1]) if lanes > 1 else (None, access[-1])
         m.d.comb += [
             write.addr.eq(Cat(beat, slot)),
@@ -172,5 +174,4 @@ class Returns(wiring.Component):
                 with m.If(self.push | flag):
                     set_here = Mux(flag & (access == k), here, 0)
                     m.d.sync += vector.eq(vector & ~pushed | set_here)
-        del count, done
-        return [Mux(ends & (beat == b), here, 0) for b in range(BEATS)]
+        return buffer_read, [Mux(ends & (beat == b), here, 0) for b in range(BEATS)]

@@ -16,7 +16,7 @@ __all__ = ["NOT_EXACT", "Backend", "ChipName", "Json", "cells", "console", "emit
 NOT_EXACT, USAGE, DEVICE, BUILD, BUG = 1, 2, 3, 4, 70
 """Exit codes beside 0: a result isn't exact; bad arguments; the chip stopped or hangs; no simulator; our mistake."""
 
-ChipName = Annotated[str, typer.Option("--chip", help="nano, inference, training or quad")]
+ChipName = Annotated[str, typer.Option("--chip", help="nano, inference, training, quad or inference-hbm3")]
 Backend = Annotated[str, typer.Option("--backend", help="rtl: the simulated hardware; golden: the model")]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object and nothing else")]
 

@@ -281,7 +281,7 @@ class Device:
         ]
 
     def read_register(self, block: str, name: str, index: int = 0) -> int:
-        """A 32-bit register of the chip, of ring `index` or of core `index`, by `gemel_golden.registers`."""
+        """A 32-bit register of the chip, of ring, core or memory channel `index`, by `gemel_golden.registers`."""
         if block not in BLOCKS:
             raise ValueError(f"no registers of a {block!r}; there are {', '.join(BLOCKS)}")
         return Page(self.backend, BLOCKS[block], index).read(name)
@@ -307,7 +307,7 @@ def open(
     backend: str = "rtl",
     *,
     memory_bytes: int = 256 << 20,
-    overrides: Mapping[str, int] | None = None,
+    overrides: Mapping[str, int | str] | None = None,
     **options: Any,
 ) -> Device:
     """A chip to work with.

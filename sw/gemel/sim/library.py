@@ -63,7 +63,7 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryOptions:
-    """How the memory behind the chip's bus behaves.
+    """How an ideal memory behind the chip's bus behaves; DRAM keeps to its own times.
 
     Parameters: `latency` in cycles from an address to its first beat (at least 1), `bandwidth` in bytes per cycle each
     way (above 0; the bus itself moves 64), `stalls` a probability for every channel or one for each of ar, r, aw, w, b,

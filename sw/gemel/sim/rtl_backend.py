@@ -54,6 +54,10 @@ class RtlBackend:
         """Another latency, bandwidth, stalls, order or seed of the memory from now on (`MemoryOptions`)."""
         self._chip.configure(MemoryOptions(**memory_options))
 
+    def flip(self, address: int, data: int = 0, check: int = 0) -> None:
+        """Flip stored bits of the 64-bit word at `address` in DRAM: of its data, of its check bits."""
+        self._chip.flip(address, data, check)
+
     def read_register(self, offset: int) -> int:
         """The 32-bit register at `offset`; the clock runs meanwhile."""
         return self._chip.read_register(offset)
