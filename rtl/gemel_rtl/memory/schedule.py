@@ -125,6 +125,8 @@ class Scheduler(wiring.Component):
             self.column_command.eq(banks.column_command),
             self.column_bank.eq(column.bank),
         ]
+        with m.If(self.reading | self.writing):
+            m.d.comb += refresh.used.eq(1 << column.bank)
         within = self.access.shape().width
         m.d.sync += self.column.eq(self.access | column.granule << within)
 
