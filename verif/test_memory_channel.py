@@ -96,7 +96,7 @@ def test_refresh_goes_on_at_rest(make: Make, memory: str) -> None:
     """Twelve rounds of refresh without a request: the DRAM would complain; then reads work."""
     bench = make(memory)
     rounds = 12 * dram(memory).clocks.refi
-    assert bench.idle(rounds).refreshes in range(12 * 16 - 1, 12 * 16 + 2)
+    assert bench.idle(rounds).refreshes in range(12 * 16 - 5, 12 * 16 + 2)  # a quarter of a round may be overdue
     assert clean(bench.run([(0, 64, 0)]))
 
 

@@ -46,9 +46,12 @@ def id_bits(config: ChipConfig) -> int:
 
 
 def _readers(config: ChipConfig) -> list[Initiator]:
-    """What the crossbar has for each reader. LOAD's data lie in all channels in turn."""
+    """What the crossbar has for each reader. LOAD's data lie in all channels in turn; what it has under way covers the
+    memory's latency, and with DRAM that a channel waits for a refresh while others go on.
+    """
+    ahead = (4 if config.drams else 2) * config.outstanding
     fetch = Initiator(depth=max(PIECE_BEATS, config.fetch_depth // 2))
-    load = Initiator(depth=max(2 * PIECE_BEATS, 2 * config.outstanding // config.channels), aperture=config.cores > 1)
+    load = Initiator(depth=max(2 * PIECE_BEATS, ahead // config.channels), aperture=config.cores > 1)
     return [Initiator(depth=PIECE_BEATS)] + [fetch, load] * config.cores
 
 
