@@ -86,7 +86,7 @@ def test_every_syndrome(monkeypatch: pytest.MonkeyPatch, rng: np.random.Generato
 
 
 def test_parts_written_over_errors(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One byte over a single error: corrected first. Over two errors: the lane stays uncorrectable. A whole one: clean."""
+    """One byte over a single error: corrected first. Over two: the lane stays uncorrectable. A whole one: clean."""
     driver = Driver(monkeypatch)
 
     async def work(driver: Driver) -> None:

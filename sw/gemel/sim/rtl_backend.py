@@ -71,10 +71,6 @@ class RtlBackend:
         """Flip stored bits of the 64-bit word at `address` in DRAM: of its data, of its check bits."""
         self._chip.flip(address, data, check)
 
-    def flip(self, address: int, data: int = 0, check: int = 0) -> None:
-        """Flip stored bits of the 64-bit word at `address` in DRAM: of its data, of its check bits."""
-        self._chip.flip(address, data, check)
-
     def read_register(self, offset: int) -> int:
         """The 32-bit register at `offset`; the clock runs meanwhile."""
         return self._chip.read_register(offset)

@@ -1,4 +1,4 @@
-"""The AXI arbiters: bursts of every manager reach the bus once, in order and in time, and answers find their manager."""
+"""The AXI arbiters: each burst reaches the bus once, in order and in time, and its answer finds its manager."""
 
 from typing import Any
 
@@ -75,7 +75,7 @@ def _answers(m: Module, bus: Any, ports: list[Any], field: str, bits: int) -> No
 
 
 class ReadProperties(Elaboratable):
-    """`ReadArbiter`: with a bus that is ready every third cycle at least, no address waits longer than for all others."""
+    """`ReadArbiter`: if the bus is ready every third cycle, no address waits longer than for all others."""
 
     def __init__(self, n: int):
         self.arbiter = ReadArbiter(config("nano"), n)

@@ -40,7 +40,7 @@ class Proof:
 
 
 class _Top(Elaboratable):
-    """The properties with the reset held low: every register begins at its initial value, or, in the induction step, at any."""
+    """The properties with the reset held low: registers begin at their initial values, in induction steps at any."""
 
     def __init__(self, properties: Elaboratable):
         self.properties = properties
