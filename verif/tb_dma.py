@@ -57,12 +57,15 @@ async def run_programs(dut) -> None:
     else:
         bus = WriteMemory(dut, "bus", chip, memory, rng, latency=latency, stall=stall, broken=inputs["broken"])
         port = L1Read(dut, "l1", chip, l1, rng, stall)
+        reads = ReadMemory(dut, "read_bus", chip, memory, rng, latency=latency, stall=stall, broken=inputs["broken"])
+        bench.models.append(reads)
+    indices = L1Read(dut, "indices", chip, l1, rng, stall)
     issue = Source(dut, "issue", Stalls(rng, stall))
     wait = Sink(dut, "semaphores_wait", Stalls(rng, stall), lambda bits: log("wait", bits), may_withdraw=True)
     signal = Sink(dut, "semaphores_signal", Stalls(rng, stall), lambda bits: log("signal", bits), may_withdraw=True)
     supervisor = Supervisor(dut, issue, log)
     dut.sup_abort.value = 0
-    bench.models += [bus, port, issue, wait, signal, supervisor]
+    bench.models += [bus, port, indices, issue, wait, signal, supervisor]
     await bench.reset()
 
     results = []

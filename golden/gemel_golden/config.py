@@ -45,7 +45,7 @@ class ChipConfig:
     """Instructions that each unit's queue holds."""
     fetch_depth: int = 64
     """Instructions that the sequencer's window holds: a loop body up to this size isn't fetched again."""
-    outstanding: int = 128
+    outstanding: int = 512
     """Read bursts (and write bursts) that a DMA keeps under way."""
     function_units: int = 8
     """Function units of the vector core: each computes one exp2, reciprocal, ... per cycle."""
@@ -143,7 +143,7 @@ class ChipConfig:
         return {f.name: getattr(self, f.name) for f in fields(self)} | {name: getattr(self, name) for name in derived}
 
 
-NANO = ChipConfig(name="nano", rings=2, rows=2, cols=2, l1_bytes=128 * 1024, l1_banks=4, outstanding=16, fetch_depth=16)
+NANO = ChipConfig(name="nano", rings=2, rows=2, cols=2, l1_bytes=128 * 1024, l1_banks=4, outstanding=64, fetch_depth=16)
 """The smallest chip, for tests."""
 
 CONFIGS: dict[str, ChipConfig] = {

@@ -147,15 +147,13 @@ class Core:
         self.steps += 1
         self._take(issued.values)
         try:
-            match issued.opcode:
-                case Opcode.LOAD:
+            match unit:
+                case Unit.LOAD | Unit.STORE:
                     for core in self._targets(issued.values):
-                        dma.load(issued.values, self.space, core.l1)
-                case Opcode.STORE:
-                    dma.store(issued.values, self.space, self.l1)
-                case Opcode.MATMUL:
+                        dma.execute(issued.opcode, issued.values, self.space, core.l1)
+                case Unit.TENSOR:
                     self.flags |= tensor.matmul(issued.values, self.l1)
-                case Opcode.VECTOR:
+                case Unit.VECTOR:
                     self.flags |= vector.execute(issued.values, self.vector, self.l1)
         except Fault as fault:
             fault.pc = issued.pc

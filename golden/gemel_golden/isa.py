@@ -8,47 +8,57 @@ has, so that units see resolved addresses. Bits that an instruction doesn't name
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 
-INSTRUCTION_BYTES = 64
-SEMAPHORES = 32
+from gemel_golden.encoding import (
+    INSTRUCTION_BYTES,
+    RANKS,
+    SEMAPHORES,
+    SYNC_FIELDS,
+    AddressSlot,
+    Field,
+    Instruction,
+    Opcode,
+    Unit,
+)
+from gemel_golden.isa_dma import DMA, NO_ROW
+
+__all__ = [
+    "FAULT_BITS",
+    "INSTRUCTIONS",
+    "INSTRUCTION_BYTES",
+    "LOOP_DEPTH",
+    "NO_ROW",
+    "OPERAND_FORMATS",
+    "OUTPUT_FORMATS",
+    "RANKS",
+    "REGISTERS",
+    "SEMAPHORES",
+    "SEMAPHORE_MAX",
+    "SYNC_FIELDS",
+    "VECTOR_BUNDLES",
+    "Activation",
+    "AddressSlot",
+    "BlockScale",
+    "FaultCode",
+    "Field",
+    "Instruction",
+    "Layout",
+    "Opcode",
+    "Rounding",
+    "ScaleMode",
+    "Scaled",
+    "Unit",
+    "encode",
+    "lookup",
+]
+
 SEMAPHORE_MAX = 255
 REGISTERS = 32
 """Address registers of 64 bits; register 0 always reads zero."""
 LOOP_DEPTH = 4
-RANKS = 16
-"""Cores of a launch that a mask of ranks can name: bit k is the core of rank k, the k-th of the launch's cores."""
 VECTOR_BUNDLES = 512
 """Bundles of 32 bytes that the vector core's instruction memory holds."""
-
-
-class Unit(IntEnum):
-    """Who executes an instruction; also the unit number of a fault record and a trace."""
-
-    SEQUENCER = 0
-    LOAD = 1
-    TENSOR = 2
-    STORE = 3
-    COMMAND = 4
-    VECTOR = 5
-
-
-class Opcode(IntEnum):
-    """Instruction opcodes."""
-
-    NOP = 0x00
-    HALT = 0x01
-    FENCE = 0x02
-    SET = 0x03
-    LOOP = 0x04
-    END = 0x05
-    BARRIER = 0x06
-    SIGNAL = 0x07
-    LOAD = 0x10
-    STORE = 0x20
-    MATMUL = 0x30
-    VECTOR = 0x40
 
 
 class ScaleMode(IntEnum):
@@ -116,189 +126,12 @@ class FaultCode(IntEnum):
     ECC_L1 = 13
     ECC_MEMORY = 14
     ECC_FETCH = 15
+    INDEX = 16
 
 
 FAULT_BITS = 5
 """Width of a fault code."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class Field:
-    """One field: its bits, the least and greatest legal value and what it means."""
-
-    name: str
-    lsb: int
-    width: int
-    lo: int = 0
-    hi: int | None = None
-    """Greatest legal value; ``None`` means all that the width allows."""
-    signed: bool = False
-    legal: tuple[int, ...] | None = None
-    """The legal values, where they aren't a range."""
-    default: int = 0
-    multiple: int = 1
-    """The value must be a multiple of this power of two."""
-    doc: str = ""
-
-    @property
-    def maximum(self) -> int:
-        """Greatest legal value."""
-        if self.hi is not None:
-            return self.hi
-        return (1 << (self.width - self.signed)) - 1
-
-    @property
-    def minimum(self) -> int:
-        """Least legal value."""
-        return -(1 << (self.width - 1)) if self.signed else self.lo
-
-    def check(self, value: int) -> None:
-        """Raise ``ValueError`` with the name, the value and the limit when ``value`` isn't legal."""
-        if self.legal is not None:
-            if value not in self.legal:
-                raise ValueError(f"{self.name} = {value} isn't one of {', '.join(map(str, self.legal))}")
-        elif not self.minimum <= value <= self.maximum:
-            raise ValueError(f"{self.name} = {value} lies outside {self.minimum}..{self.maximum}")
-        if value % self.multiple:
-            raise ValueError(f"{self.name} = {value} isn't a multiple of {self.multiple}")
-
-    def insert(self, value: int) -> int:
-        """The field's bits, in place."""
-        return (value & ((1 << self.width) - 1)) << self.lsb
-
-    def extract(self, bits: int) -> int:
-        """The field's value in an instruction's 512 bits."""
-        value = (bits >> self.lsb) & ((1 << self.width) - 1)
-        if self.signed and value >> (self.width - 1):
-            value -= 1 << self.width
-        return value
-
-
-@dataclass(frozen=True, kw_only=True)
-class AddressSlot:
-    """One address operand: register + immediate, resolved by the sequencer."""
-
-    name: str
-    slot: int
-    memory: bool
-    multiple: int = 1
-    """Alignment that the unit demands of the resolved address, in bytes."""
-    doc: str = ""
-
-    @property
-    def imm(self) -> Field:
-        """The immediate: 64 bits for slot 0, 32 for the others (both added modulo 2^64 resp. 2^32)."""
-        if self.slot == 0:
-            return Field(name=self.name, lsb=128, width=64, doc=self.doc)
-        return Field(name=self.name, lsb=192 + 32 * (self.slot - 1), width=32, doc=self.doc)
-
-    @property
-    def register(self) -> Field:
-        """The address register that is added."""
-        return Field(
-            name=f"{self.name}_reg", lsb=96 + 5 * self.slot, width=5, doc=f"address register added to {self.name}"
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Instruction:
-    """One row of the table."""
-
-    opcode: Opcode
-    unit: Unit
-    fields: tuple[Field, ...] = ()
-    addresses: tuple[AddressSlot, ...] = ()
-    synchronises: bool = True
-    """Has waits and signals."""
-    doc: str = ""
-
-    @property
-    def name(self) -> str:
-        """Mnemonic."""
-        return self.opcode.name
-
-    @property
-    def all_fields(self) -> tuple[Field, ...]:
-        """Every field beside the opcode, in the order of the bits."""
-        own = list(self.fields)
-        if self.synchronises:
-            own += SYNC_FIELDS
-        for address in self.addresses:
-            own += [address.imm, address.register]
-        return tuple(sorted(own, key=lambda f: f.lsb))
-
-    @property
-    def used_bits(self) -> int:
-        """Mask of the bits that the instruction names; all others must be zero."""
-        mask = 0xFF
-        for field in self.all_fields:
-            mask |= ((1 << field.width) - 1) << field.lsb
-        return mask
-
-    def encode(self, **values: int) -> bytes:
-        """64 bytes. Unknown names and illegal values raise ``ValueError``."""
-        known = {field.name: field for field in self.all_fields}
-        for name in values:
-            if name not in known:
-                raise ValueError(f"{self.name} has no field {name!r}; it has {', '.join(known)}")
-        bits = int(self.opcode)
-        for name, field in known.items():
-            value = int(values.get(name, field.default))
-            try:
-                field.check(value)
-            except ValueError as error:
-                raise ValueError(f"{self.name}: {error}") from None
-            bits |= field.insert(value)
-        return bits.to_bytes(INSTRUCTION_BYTES, "little")
-
-    def decode(self, raw: bytes) -> dict[str, int]:
-        """Field values of 64 bytes; nothing is checked (see `check`)."""
-        bits = int.from_bytes(raw, "little")
-        return {field.name: field.extract(bits) for field in self.all_fields}
-
-    def check(self, raw: bytes) -> str | None:
-        """What is illegal in these 64 bytes, as a sentence, or ``None``; addresses are checked by the units."""
-        bits = int.from_bytes(raw, "little")
-        stray = bits & ~self.used_bits
-        if stray:
-            return f"{self.name}: reserved bit {(stray & -stray).bit_length() - 1} is set"
-        for field in self.all_fields:
-            try:
-                field.check(field.extract(bits))
-            except ValueError as error:
-                return f"{self.name}: {error}"
-        return None
-
-
-def _sync(kind: str, index: int, lsb: int) -> list[Field]:
-    return [
-        Field(name=f"{kind}{index}", lsb=lsb, width=8, hi=SEMAPHORES - 1, doc=f"semaphore of {kind} {index}"),
-        Field(name=f"{kind}{index}_count", lsb=lsb + 8, width=8, doc="its count; 0: unused"),
-    ]
-
-
-SYNC_FIELDS: list[Field] = [
-    *_sync("wait", 0, 32),
-    *_sync("wait", 1, 48),
-    *_sync("signal", 0, 64),
-    *_sync("signal", 1, 80),
-]
-
-_LAYOUT = Field(name="layout", lsb=8, width=1, doc="L1 layout: 0 linear, 1 tile")
-_DMA_SHAPE = (
-    Field(name="count1", lsb=224, width=16, lo=1, default=1, doc="rows of dimension 1 (the innermost)"),
-    Field(name="count2", lsb=240, width=16, lo=1, default=1, doc="dimension 2"),
-    Field(name="count3", lsb=256, width=16, lo=1, default=1, doc="dimension 3"),
-    Field(
-        name="pitch", lsb=272, width=16, doc="tile: words between chunk columns (rows / 2); linear: chunks between rows"
-    ),
-    Field(name="stride1", lsb=288, width=40, signed=True, doc="bytes in memory between rows of dimension 1"),
-    Field(name="stride2", lsb=328, width=40, signed=True, doc="bytes in memory, dimension 2"),
-    Field(name="stride3", lsb=368, width=40, signed=True, doc="bytes in memory, dimension 3"),
-    Field(name="bytes", lsb=408, width=17, lo=1, hi=1 << 16, default=1, doc="bytes of a row in L1"),
-)
-_MEM = AddressSlot(name="mem", slot=0, memory=True, doc="memory address of the first byte; any alignment")
-_L1 = AddressSlot(name="l1", slot=1, memory=False, multiple=32, doc="L1 byte address of chunk (0, 0)")
 
 OPERAND_FORMATS = (2, 3, 4, 5, 6, 8, 9)
 """Codes of the formats that the tensor core multiplies: BF16, FP16, E4M3, E5M2, INT8, E2M1, INT4."""
@@ -374,42 +207,7 @@ INSTRUCTIONS: dict[Opcode, Instruction] = {
             ),
             doc="Waits as NOP does, and gives its signals to semaphores of cores of the launch, this one or others.",
         ),
-        Instruction(
-            opcode=Opcode.LOAD,
-            unit=Unit.LOAD,
-            fields=(
-                _LAYOUT,
-                *_DMA_SHAPE,
-                Field(
-                    name="valid_bytes",
-                    lsb=425,
-                    width=17,
-                    hi=1 << 16,
-                    doc="bytes of a row that memory has; the rest is fill",
-                ),
-                Field(name="valid1", lsb=442, width=16, doc="rows of dimension 1 that memory has; the rest is fill"),
-                Field(
-                    name="cores",
-                    lsb=490,
-                    width=RANKS,
-                    doc="mask of ranks: the cores whose L1 and semaphores it writes and gives; 0: this one's",
-                ),
-                Field(name="fill", lsb=458, width=32, doc="four bytes repeated from each row's start as padding"),
-            ),
-            addresses=(_MEM, _L1),
-            doc=(
-                "Copies rows from memory to L1. Row r = (i3 * count2 + i2) * count1 + i1 comes from "
-                "mem + i1 * stride1 + i2 * stride2 + i3 * stride3. Its first min(bytes, valid_bytes) bytes are "
-                "memory's where i1 < valid1; the rest of `bytes`, and up to the end of the last chunk, is `fill`."
-            ),
-        ),
-        Instruction(
-            opcode=Opcode.STORE,
-            unit=Unit.STORE,
-            fields=(_LAYOUT, *_DMA_SHAPE),
-            addresses=(_MEM, _L1),
-            doc="Copies rows of exactly `bytes` bytes from L1 to memory; the same shape and addressing as LOAD.",
-        ),
+        *DMA,
         Instruction(
             opcode=Opcode.MATMUL,
             unit=Unit.TENSOR,

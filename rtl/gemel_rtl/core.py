@@ -14,9 +14,11 @@ from gemel_rtl.dma.load import LoadUnit
 from gemel_rtl.dma.store import StoreUnit
 from gemel_rtl.interfaces import PC_BITS, axi_read, axi_write, l1_read_port, l1_write, l1_write_port
 from gemel_rtl.l1.l1 import L1, REMOTE_READ, REMOTE_WRITE
+from gemel_rtl.l1.read_share import ReadShare
 from gemel_rtl.launch import Launch
 from gemel_rtl.noc.merge import Merge
 from gemel_rtl.noc.peers import message_layout, peer_layout, ranked, targets_of
+from gemel_rtl.noc.read_merge import ReadMerge
 from gemel_rtl.sequencer.decode import UNITS
 from gemel_rtl.sequencer.inflight import InFlight
 from gemel_rtl.sequencer.semaphores import Semaphores
@@ -97,7 +99,11 @@ class Core(wiring.Component):
         m.submodules.supervisor = supervisor = Supervisor(tuple(everybody))
         m.submodules.counters = counters = Counters()
 
-        wiring.connect(m, sequencer.bus, wiring.flipped(self.fetch_bus))
+        # SCATTER_ADD reads what it adds to beside the program's fetches.
+        m.submodules.fetch_merge = fetch_merge = ReadMerge(self.config, 2, id_bits=self.id_bits)
+        wiring.connect(m, sequencer.bus, fetch_merge.i[0])
+        wiring.connect(m, store.read_bus, fetch_merge.i[1])
+        wiring.connect(m, fetch_merge.o, wiring.flipped(self.fetch_bus))
         wiring.connect(m, load.bus, wiring.flipped(self.load_bus))
         wiring.connect(m, store.bus, wiring.flipped(self.store_bus))
         wiring.connect(m, load.l1, l1.load)
@@ -105,7 +111,11 @@ class Core(wiring.Component):
         wiring.connect(m, tensor.l1_b, l1.b)
         wiring.connect(m, tensor.l1_c, l1.c)
         wiring.connect(m, tensor.l1_d, l1.d)
-        wiring.connect(m, store.l1, l1.store)
+        # Lists of indices are rare reads: they share STORE's port.
+        m.submodules.store_port = store_port = ReadShare(self.config, 3)
+        for port, initiator in zip(store_port.i, (load.indices, store.indices, store.l1), strict=True):
+            wiring.connect(m, initiator, port)
+        wiring.connect(m, store_port.o, l1.store)
         # At rest, the vector core only waits for an instruction or an abort.
         gated(m, "vector", vector.awake | vector.issue.valid | vector.sup.abort)
         wiring.connect(m, vector.l1_read, l1.vector)

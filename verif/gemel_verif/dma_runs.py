@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from gemel_golden import dma
 from gemel_golden.config import CONFIGS, ChipConfig
 from gemel_golden.faults import Fault
-from gemel_golden.isa import INSTRUCTIONS, Opcode
+from gemel_golden.isa import INSTRUCTIONS, Opcode, Unit
 from gemel_rtl.dma.load import LoadUnit
 from gemel_rtl.dma.store import StoreUnit
 from gemel_verif.dma_scenarios import Images
@@ -17,15 +17,20 @@ from gemel_verif.runner import simulate
 
 __all__ = ["DmaRun", "golden", "run"]
 
-UNITS = {Opcode.LOAD: LoadUnit, Opcode.STORE: StoreUnit}
+UNITS = {Unit.LOAD: LoadUnit, Unit.STORE: StoreUnit}
+Values = dict[str, int]
+"""An instruction's fields; `opcode` where it isn't the run's."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DmaRun:
-    """One simulation: the unit's opcode, programs (lists of field values) run one after the other, and the bus."""
+    """One simulation: programs (lists of field values) run one after the other, and the bus.
+
+    `opcode` says which unit, and is the opcode of instructions that don't name theirs.
+    """
 
     opcode: Opcode
-    programs: list[list[dict[str, int]]]
+    programs: list[list[Values]]
     images: Images
     """Contents before the first program."""
     seed: int = 0
@@ -43,11 +48,11 @@ class DmaRun:
 
 def run(what: DmaRun) -> dict[str, Any]:
     """Simulate; see `tb_dma` for the results. An instruction's index is its position in its program."""
-    name = what.opcode.name.lower()
-    table = INSTRUCTIONS[what.opcode]
+    unit = INSTRUCTIONS[what.opcode].unit
+    name = unit.name.lower()
     programs = [
         {
-            "instructions": [(pc, table.encode(**values)) for pc, values in enumerate(program)],
+            "instructions": [(pc, encoded(what, values)) for pc, values in enumerate(program)],
             "abort_after": what.abort_after.get(index),
         }
         for index, program in enumerate(what.programs)
@@ -64,19 +69,25 @@ def run(what: DmaRun) -> dict[str, Any]:
         "broken": what.broken,
         "limit": what.limit,
     }
-    return simulate(UNITS[what.opcode](what.config), f"gemel_{name}", "tb_dma", inputs)
+    return simulate(UNITS[unit](what.config), f"gemel_{name}", "tb_dma", inputs)
+
+
+def encoded(what: DmaRun, values: Values) -> bytes:
+    """An instruction of the run."""
+    fields = dict(values)
+    return INSTRUCTIONS[Opcode(fields.pop("opcode", what.opcode))].encode(**fields)
 
 
 def golden(what: DmaRun) -> tuple[NDArray[np.uint8], NDArray[np.uint8], list[dict[str, int] | None]]:
     """Memory, L1 and each program's fault record, by the golden model; a fault ends its program."""
     memory, l1 = what.images.memory.copy(), what.images.l1.copy()
-    step = dma.load if what.opcode == Opcode.LOAD else dma.store
     faults: list[dict[str, int] | None] = []
     for program in what.programs:
         faults.append(None)
         for pc, values in enumerate(program):
             try:
-                step(values, memory, l1)
+                raw = encoded(what, values)
+                dma.execute(Opcode(raw[0]), INSTRUCTIONS[Opcode(raw[0])].decode(raw), memory, l1)
             except Fault as fault:
                 faults[-1] = {"code": int(fault.code), "pc": pc, "address": fault.address}
                 break

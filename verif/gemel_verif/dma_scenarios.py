@@ -9,7 +9,7 @@ from gemel_golden.config import CHUNK, CONFIGS, ChipConfig
 from gemel_golden.isa import Opcode
 from gemel_golden.l1 import chunk_addresses
 
-__all__ = ["MEMORY_BYTES", "Images", "chunks_of", "images", "random_values", "span"]
+__all__ = ["MEMORY_BYTES", "Images", "chunks_of", "images", "place_in_l1", "random_values", "row_count", "span"]
 
 MEMORY_BYTES = 1 << 16
 
@@ -36,9 +36,14 @@ def span(values: dict[str, int]) -> tuple[int, int]:
     return low, high + values["bytes"]
 
 
+def row_count(values: dict[str, int]) -> int:
+    """Rows of the instruction."""
+    return values["count1"] * values.get("count2", 1) * values.get("count3", 1)
+
+
 def chunks_of(values: dict[str, int]) -> NDArray[np.int64]:
     """All chunk addresses of the instruction, shape (rows, columns)."""
-    rows = np.arange(values["count1"] * values["count2"] * values["count3"])[:, None]
+    rows = np.arange(row_count(values))[:, None]
     columns = np.arange(-(-values["bytes"] // CHUNK))
     return chunk_addresses(values["layout"], values["l1"] // CHUNK, values["pitch"], rows, columns)
 
@@ -57,11 +62,21 @@ def random_values(rng: np.random.Generator, opcode: Opcode, config: ChipConfig) 
         if rng.random() < 0.3:
             values["mem"] = max(-low, values["mem"] & -64)
         values["l1"] = 0
-        room = config.l1_bytes // CHUNK - 1 - int(chunks_of(values).max()) - 1
-        if room < 1:
+        if int(chunks_of(values).max()) + 3 > config.l1_bytes // CHUNK:
             continue
-        values["l1"] = CHUNK * int(rng.integers(room))
-        return values
+        return values | {"l1": _anywhere(rng, values, config.l1_bytes)}
+
+
+def _anywhere(rng: np.random.Generator, values: dict[str, int], l1_bytes: int) -> int:
+    """An L1 address at which the instruction's rows fit."""
+    return CHUNK * int(rng.integers(l1_bytes // CHUNK - 2 - int(chunks_of(values | {"l1": 0}).max())))
+
+
+def place_in_l1(rng: np.random.Generator, values: dict[str, int], l1_bytes: int) -> dict[str, int]:
+    """The same instruction with a pitch that keeps its rows apart, and a place in L1."""
+    rows, columns = row_count(values), -(-values["bytes"] // CHUNK)
+    values = values | {"pitch": (-(-rows // 2) if values["layout"] else columns) + int(rng.integers(3))}
+    return values | {"l1": _anywhere(rng, values, l1_bytes)}
 
 
 def _draw(rng: np.random.Generator, opcode: Opcode) -> dict[str, int]:

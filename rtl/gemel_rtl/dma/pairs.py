@@ -20,7 +20,8 @@ class PairWalker(wiring.Component):
 
     Outputs are of the current pair, in the same cycle; `step` goes on to the next one. Chunk k is in half `half` of
     word `words[0]`, chunk k + 1 in the other half of `words[1]`. `outside`: it must not be accessed, and `address` is
-    the byte address to report. Nothing wraps as long as the walk ends at the first pair outside.
+    the byte address to report. Nothing wraps as long as the walk ends at the first pair outside, or goes on only
+    over rows that aren't accessed: once a row begins outside, so do all that follow.
 
     Parameters: config.
     Members: inputs `place` (of the instruction), `first` (the row is its first), `step`;
@@ -66,10 +67,10 @@ class PairWalker(wiring.Component):
             pair.eq(Mux(fresh, row, kept_pair)),
             other.eq(pair + Mux(tile, place.pitch, self.half)),
         ]
-        first_outside, second_outside = Signal(), Signal()
+        first_outside, second_outside, beyond = Signal(), Signal(), Signal()
         m.d.comb += [
-            self.misaligned.eq(self.first & place.l1[:5].any()),
-            first_outside.eq(pair[self.l1_bits :].any()),
+            self.misaligned.eq(place.l1[:5].any()),
+            first_outside.eq(pair[self.l1_bits :].any() | (beyond & ~self.first)),
             second_outside.eq(self.both & other[self.l1_bits :].any()),
             self.outside.eq(self.misaligned | first_outside | second_outside),
             self.address.eq(Cat(place.l1[:5], self.half, pair)),
@@ -77,6 +78,8 @@ class PairWalker(wiring.Component):
         with m.If(~first_outside & ~self.misaligned):
             m.d.comb += self.address.eq(Cat(place.l1[:5], ~self.half, other))
         with m.If(self.step):
+            with m.If(fresh):
+                m.d.sync += beyond.eq(first_outside)
             m.d.sync += [
                 fresh.eq(self.ends_row),
                 kept_left.eq(left - 1),

@@ -9,7 +9,10 @@ from gemel_rtl.dma.layouts import BEAT, BURST
 from gemel_rtl.interfaces import axi_read
 from gemel_rtl.noc.queue import Queue
 
-__all__ = ["ReadBus"]
+__all__ = ["FEW", "ReadBus"]
+
+FEW = 8
+"""Bursts under way below which the bus has little to do."""
 
 EXPECTED = data.StructLayout({"address": 58, "outside": 1})
 
@@ -21,7 +24,8 @@ class ReadBus(wiring.Component):
     burst is taken, and what is under way is read and dropped.
 
     Parameters: config, id_bits, bus_id (the constant ID).
-    Members: `i` (bursts), `o` (beats), `bus` (AXI4), `abort`, `idle` (nothing under way).
+    Members: `i` (bursts), `o` (beats), `bus` (AXI4), `abort`, `idle` (nothing under way), `few`
+    (bursts under way).
     """
 
     def __init__(self, config: ChipConfig, id_bits: int, bus_id: int):
@@ -35,6 +39,7 @@ class ReadBus(wiring.Component):
                 "bus": Out(axi_read(config, id_bits)),
                 "abort": In(1),
                 "idle": Out(1),
+                "few": Out(1),
             }
         )
 
@@ -57,6 +62,7 @@ class ReadBus(wiring.Component):
             ended.eq(r.valid & r.ready & r.payload.last),
             ar.payload.id.eq(self.bus_id),
             self.idle.eq(under_way == 0),
+            self.few.eq(under_way < FEW),
         ]
         m.d.sync += under_way.eq(under_way + sent - ended)
         with m.If(free):

@@ -1,33 +1,58 @@
 """Takes DMA instructions, waits for their semaphores and walks their rows."""
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from amaranth.hdl import C, Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from gemel_golden.config import WORD
+from gemel_golden.formats import FORMATS
 from gemel_golden.isa import Opcode
-from gemel_rtl.dma.layouts import RETIRING, ROW, fields
+from gemel_rtl.dma.layouts import INDEXING, RETIRING, ROW, fields
 from gemel_rtl.interfaces import SEMAPHORE_PAIR, Issue
 
 __all__ = ["RowWalker"]
+
+FP32 = FORMATS["fp32"].code
+HALVES = [fmt.code for fmt in FORMATS.values() if fmt.bits == 16]
+INDEXED = (Opcode.GATHER, Opcode.SCATTER, Opcode.SCATTER_ADD)
+
+
+class Shape(NamedTuple):
+    """How an instruction's rows are walked: its fields, or what stands for them."""
+
+    address: Callable[[Value], Value]
+    """Of a row, from where the walk of the dimensions is."""
+    ends: Value
+    """The current row is the last of its place in the dimensions."""
+    length: Value
+    place_bytes: Value
+    """Bytes of a row in L1."""
+    counts: list[Value]
+    stride2: Value
 
 
 class RowWalker(wiring.Component):
     """Gives the rows of each instruction in order (`gemel_golden.dma.row_addresses`), one a cycle without a gap.
 
     An instruction is taken once its waits are granted, at the earliest in the cycle in which the last row before it
-    goes; its first row comes a cycle later. As it is taken it goes to `retiring` as well, and `start` is high.
+    goes; its first row comes a cycle later. As it is taken it goes to `retiring` as well, its list of indices to
+    `indexing`, and `start` is high.
 
-    Parameters: opcode (LOAD or STORE).
-    Members: `issue`, `wait`, `retiring`, `o` (streams), `stop` (take nothing), `start`, `waiting`.
+    Parameters: opcodes (the unit's instructions, with the fields that they don't have).
+    Members: `issue`, `wait`, `retiring`, `indexing`, `o` (streams), `stop` (take nothing), `start`, `waiting`.
     """
 
-    def __init__(self, opcode: Opcode):
-        self.opcode = opcode
+    def __init__(self, opcodes: Mapping[Opcode, Mapping[str, int]]):
+        self.opcodes = opcodes
         super().__init__(
             {
                 "issue": In(Issue),
                 "wait": Out(stream.Signature(SEMAPHORE_PAIR)),
                 "retiring": Out(stream.Signature(RETIRING)),
+                "indexing": Out(stream.Signature(INDEXING)),
                 "o": Out(stream.Signature(ROW)),
                 "stop": In(1),
                 "start": Out(1),
@@ -37,15 +62,21 @@ class RowWalker(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        given = fields(self.issue.payload.bits, self.opcode)
+        given = fields(self.issue.payload.bits, self.opcodes)
         room = Signal()
         m.d.comb += room.eq(~self.o.valid | (self.o.ready & self.o.payload.last))
         self._take(m, given, room)
         self._walk(m, given)
         return m
 
+    def _is(self, *opcodes: Opcode) -> Value:
+        """The instruction issued is one of these."""
+        code = self.issue.payload.bits[:8]
+        return Cat(code == opcode for opcode in opcodes if opcode in self.opcodes).any()
+
     def _take(self, m: Module, given, room) -> None:
         waits, waited, granted = Signal(), Signal(), Signal()
+        indexed, able = Signal(), Signal()
         m.d.comb += [
             waits.eq((given["wait0_count"] != 0) | (given["wait1_count"] != 0)),
             self.wait.payload.sem0.eq(given["wait0"]),
@@ -55,12 +86,19 @@ class RowWalker(wiring.Component):
             self.wait.valid.eq(self.issue.valid & waits & ~waited & ~self.stop),
             self.waiting.eq(self.wait.valid & ~self.wait.ready),
             granted.eq(~waits | waited | self.wait.ready),
-            self.retiring.valid.eq(self.issue.valid & granted & room & ~self.stop),
+            indexed.eq(self._is(*INDEXED)),
+            able.eq(self.issue.valid & granted & room & ~self.stop),
+            self.retiring.valid.eq(able & (~indexed | self.indexing.ready)),
             self.retiring.payload.pc.eq(self.issue.payload.pc),
             self.retiring.payload.signal.sem0.eq(given["signal0"]),
             self.retiring.payload.signal.count0.eq(given["signal0_count"]),
             self.retiring.payload.signal.sem1.eq(given["signal1"]),
             self.retiring.payload.signal.count1.eq(given["signal1_count"]),
+            self.indexing.valid.eq(able & indexed & self.retiring.ready),
+            self.indexing.payload.l1.eq(given["indices"]),
+            self.indexing.payload.count.eq(given["count1"]),
+            self.indexing.payload.stride.eq(given["stride"]),
+            self.indexing.payload.limit.eq(given["limit"]),
             self.start.eq(self.retiring.valid & self.retiring.ready),
             self.issue.ready.eq(self.start),
         ]
@@ -71,63 +109,158 @@ class RowWalker(wiring.Component):
 
     def _walk(self, m: Module, given) -> None:
         row = self.o.payload
-        count1 = Signal(16, reset_less=True)
-        count2 = Signal(16, reset_less=True)
-        valid1 = Signal(16, reset_less=True)
-        left1, left2, left3, present1 = (
-            Signal(16, name=f"{name}", reset_less=True) for name in ("left1", "left2", "left3", "present1")
-        )
+        counts = [Signal(16, name=f"count{d}", reset_less=True) for d in (1, 2)]
+        left = [Signal(16, name=f"left{d}", reset_less=True) for d in (1, 2, 3)]
         strides = [Signal(signed(40), name=f"stride{d}", reset_less=True) for d in (1, 2, 3)]
         base2, base3 = Signal(64, reset_less=True), Signal(64, reset_less=True)
         end1, end2 = Signal(), Signal()
-        following = Signal(64)
+        following, here = Signal(64), Signal(64, reset_less=True)
+        length = Signal(17, reset_less=True)
+        loads = Opcode.LOAD in self.opcodes
+        shape = self._loads(m, given) if loads else self._stores(m, given)
         m.d.comb += [
-            end1.eq(left1 == 0),
-            end2.eq(left2 == 0),
-            row.present.eq(present1 != 0),
-            row.last.eq(end1 & end2 & (left3 == 0)),
+            end1.eq(left[0] == 0),
+            end2.eq(left[1] == 0),
+            row.last.eq(end1 & end2 & (left[2] == 0) & shape.ends),
+            row.address.eq(shape.address(here)),
+            row.length.eq(Mux(row.beside, row.beside_length, length)),
             following.eq(
-                Mux(end1, Mux(end2, base3, base2), row.address)
-                + Mux(end1, Mux(end2, strides[2], strides[1]), strides[0])
+                Mux(end1, Mux(end2, base3, base2), here) + Mux(end1, Mux(end2, strides[2], strides[1]), strides[0])
             ),
         ]
-        loading = self.opcode == Opcode.LOAD
+        stride, overlaps = given["stride"], Signal()
+        m.d.comb += overlaps.eq(Mux(stride < 0, -stride, stride) < given["bytes"])
         with m.If(self.start):
-            shorter = Signal()
-            if loading:
-                m.d.comb += shorter.eq(given["valid_bytes"] < given["bytes"])
-                m.d.sync += [
-                    row.length.eq(Mux(shorter, given["valid_bytes"], given["bytes"])),
-                    row.fill.eq(given["fill"]),
-                ]
-            else:
-                m.d.sync += row.length.eq(given["bytes"])
-            present = Mux(given["valid_bytes"] != 0, given["valid1"], 0) if loading else given["count1"]
             m.d.sync += [
                 self.o.valid.eq(1),
                 row.place.layout.eq(given["layout"]),
                 row.place.pitch.eq(given["pitch"]),
                 row.place.l1.eq(given["l1"]),
-                row.place.bytes.eq(given["bytes"]),
-                row.address.eq(given["mem"]),
+                row.place.bytes.eq(shape.place_bytes),
+                length.eq(shape.length),
+                row.fill.eq(given["fill"]),
+                row.constant.eq(self._is(Opcode.FILL)),
+                row.indexed.eq(self._is(*INDEXED)),
+                row.accumulate.eq(self._is(Opcode.SCATTER_ADD)),
+                row.serial.eq(overlaps),
+                row.format.eq(given.get("format", 0)),
+                here.eq(given["mem"]),
                 row.first.eq(1),
                 row.pc.eq(self.issue.payload.pc),
                 base2.eq(given["mem"]),
                 base3.eq(given["mem"]),
-                count1.eq(given["count1"] - 1),
-                count2.eq(given["count2"] - 1),
-                left1.eq(given["count1"] - 1),
-                left2.eq(given["count2"] - 1),
-                left3.eq(given["count3"] - 1),
-                valid1.eq(present),
-                present1.eq(present),
-                *(stride.eq(given[stride.name]) for stride in strides),
+                *(count.eq(shape.counts[d] - 1) for d, count in enumerate(counts)),
+                *(count.eq(shape.counts[d] - 1) for d, count in enumerate(left)),
+                strides[0].eq(given["stride1"]),
+                strides[1].eq(shape.stride2),
+                strides[2].eq(given["stride3"]),
             ]
         with m.Elif(self.o.valid & self.o.ready):
-            m.d.sync += [self.o.valid.eq(~row.last), row.first.eq(0), row.address.eq(following), left1.eq(left1 - 1)]
-            with m.If(row.present):
-                m.d.sync += present1.eq(present1 - 1)
-            with m.If(end1):
-                m.d.sync += [left1.eq(count1), left2.eq(left2 - 1), base2.eq(following), present1.eq(valid1)]
+            m.d.sync += [self.o.valid.eq(~row.last), row.first.eq(0)]
+            with m.If(shape.ends):
+                m.d.sync += [here.eq(following), left[0].eq(left[0] - 1)]
+            with m.If(end1 & shape.ends):
+                m.d.sync += [left[0].eq(counts[0]), left[1].eq(left[1] - 1), base2.eq(following)]
                 with m.If(end2):
-                    m.d.sync += [left2.eq(count2), left3.eq(left3 - 1), base3.eq(following)]
+                    m.d.sync += [left[1].eq(counts[1]), left[2].eq(left[2] - 1), base3.eq(following)]
+        if loads:
+            self._present(m, given, end1, end2)
+            m.d.comb += [
+                row.beside.eq(row.turn & end2 & (row.beside_length != 0)),
+                row.block_first.eq(left[0] == counts[0]),
+                row.block_last.eq(end1),
+                row.block_final.eq(end2),
+            ]
+        else:
+            m.d.comb += row.present.eq(1)
+
+    def _shape(self, given) -> Shape:
+        """The instruction's, where its fields say it."""
+        counts = [given[f"count{d}"] for d in (1, 2, 3)]
+        return Shape(lambda here: here, C(1, 1), given["bytes"], given["bytes"], counts, given["stride2"])
+
+    def _loads(self, m: Module, given) -> Shape:
+        """LOAD's rows; those of a matrix that is transposed are cut into columns of 64 bytes."""
+        row, turns, shape = self.o.payload, Signal(), self._shape(given)
+        size, length, place_bytes = given["element"], Signal(17), Signal(17)
+        rows, blocks = Signal(16), Signal(16)
+        m.d.comb += [
+            turns.eq(self._is(Opcode.LOAD_TRANSPOSED)),
+            place_bytes.eq(given["bytes"]),
+            length.eq(Mux(given["valid_bytes"] < given["bytes"], given["valid_bytes"], given["bytes"])),
+            rows.eq(given["count1"]),
+            blocks.eq(given["count2"]),
+        ]
+        with m.If(turns):
+            most = Signal(7)
+            m.d.comb += [
+                most.eq(C(WORD, 7) >> size),
+                rows.eq(Mux(given["count1"] < most, given["count1"], most)),
+                blocks.eq((given["bytes"] + WORD - 1) >> 6),
+                length.eq(WORD),
+                place_bytes.eq(rows << size),
+            ]
+        with m.If(self.start):
+            m.d.sync += [row.turn.eq(turns), row.element.eq(size), row.beside_length.eq(given["bytes"][:6])]
+        stride2 = Mux(turns, WORD, given["stride2"])
+        return shape._replace(
+            length=length, place_bytes=place_bytes, counts=[rows, blocks, given["count3"]], stride2=stride2
+        )
+
+    def _stores(self, m: Module, given) -> Shape:
+        """STORE's rows, in the length that converted ones have, and rows of scales beside them."""
+        row, shape = self.o.payload, self._shape(given)
+        address, ends, length = Signal(64, reset_less=True), Signal(), Signal(17)
+        stride, converts, elements = Signal(32, reset_less=True), Signal(), Signal(16)
+        source, target = given["source_format"], given["target_format"]
+        m.d.comb += [
+            length.eq(given["bytes"]),
+            converts.eq(self._is(Opcode.STORE_CONVERT)),
+            elements.eq(given["bytes"] >> Mux(source == FP32, 2, 1)),
+            ends.eq(~row.recoding.mx | row.beside),
+        ]
+        with m.If(converts):
+            m.d.comb += length.eq(elements)
+            with m.If(target == FP32):
+                m.d.comb += length.eq(elements << 2)
+            with m.Elif(Cat(target == code for code in HALVES).any()):
+                m.d.comb += length.eq(elements << 1)
+        with m.If(self.start):
+            m.d.sync += [
+                row.recode.eq(converts),
+                row.recoding.source.eq(source),
+                row.recoding.target.eq(target),
+                row.recoding.mx.eq(given["mx"]),
+                row.recoding.factor.eq(given["factor"]),
+                row.beside.eq(0),
+                row.beside_length.eq((elements + 31) >> 5),
+                address.eq(given["mem"] + given["scales"]),
+                stride.eq(given["scale_stride"]),
+            ]
+        with m.Elif(self.o.valid & self.o.ready & row.recoding.mx):
+            m.d.sync += row.beside.eq(~row.beside)
+            with m.If(row.beside):
+                m.d.sync += address.eq(address + stride.as_signed())
+        return shape._replace(address=lambda here: Mux(row.beside, address, here), ends=ends, length=length)
+
+    def _present(self, m: Module, given, end1: Value, end2: Value) -> None:
+        """LOAD's rows that memory has: the first ones of dimension 1, or those inside of an image."""
+        row = self.o.payload
+        windowed = Signal(reset_less=True)
+        valid1, left = Signal(16, reset_less=True), Signal(16, reset_less=True)
+        x0, x, y0, y = (Signal(signed(22), name=name, reset_less=True) for name in ("x0", "x", "y0", "y"))
+        dx, dy = (Signal(5, name=name, reset_less=True) for name in ("dx", "dy"))
+        width, height = (Signal(13, name=name, reset_less=True) for name in ("width", "height"))
+        inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+        m.d.comb += row.present.eq(Mux(windowed, inside, left != 0))
+        with m.If(self.start):
+            valid = Mux(given["valid_bytes"] != 0, given["valid1"], 0)
+            m.d.sync += [windowed.eq(self._is(Opcode.IM2COL)), valid1.eq(valid), left.eq(valid)]
+            m.d.sync += [x0.eq(given["x"]), x.eq(given["x"]), y0.eq(given["y"]), y.eq(given["y"])]
+            m.d.sync += [signal.eq(given[signal.name]) for signal in (dx, dy, width, height)]
+        with m.Elif(self.o.valid & self.o.ready):
+            m.d.sync += x.eq(x + dx)
+            with m.If(row.present):
+                m.d.sync += left.eq(left - 1)
+            with m.If(end1):
+                m.d.sync += [left.eq(valid1), x.eq(x0), y.eq(Mux(end2, y0, y + dy))]

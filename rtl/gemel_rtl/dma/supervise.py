@@ -1,12 +1,20 @@
 """What both DMA units tell their supervisor."""
 
-from amaranth.hdl import Module, Mux, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 
 from gemel_rtl.dma.retire import Retire
 from gemel_rtl.dma.rows import RowWalker
+from gemel_rtl.l1.l1 import READ_LATENCY
 
-__all__ = ["supervise"]
+__all__ = ["settle", "supervise"]
+
+
+def settle(m: Module, abort: Value) -> Value:
+    """Whether L1 reads that were under way when `abort` rose have come in."""
+    since = Signal(READ_LATENCY + 1)
+    m.d.sync += since.eq(Cat(abort, since))
+    return ~abort | since[-1]
 
 
 def supervise(m: Module, unit, walker: RowWalker, retire: Retire, bus_idle: Value, fault, signal) -> None:

@@ -11,7 +11,7 @@ from gemel_rtl.interfaces import PC_BITS
 
 __all__ = ["InFlight"]
 
-DEPTH = 32
+DEPTH = 128
 """More than a unit takes."""
 
 

@@ -1,0 +1,37 @@
+"""Converting copies have the bits of the kernel library's quantisation."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+import gemel
+from gemel_golden.dma.convert import convert
+from gemel_golden.formats import FORMATS, decode
+from gemel_golden.rounding import from_fp32
+
+
+def rows(rng: np.random.Generator) -> np.ndarray:
+    """FP32 rows of many magnitudes, a block of zeros, one of subnormals, one with a NaN and one with an infinity."""
+    x = rng.standard_normal((40, 128)) * np.exp2(rng.integers(-60, 60, (40, 128)))
+    x[3, :32] = 0
+    x[4, :32] = 1e-42
+    x[5, 7], x[6, 9] = np.nan, np.inf
+    return x.astype(np.float32)
+
+
+@pytest.mark.parametrize("target", ["e4m3", "e5m2"])
+def test_mx_is_the_kernel_library_s(rng: np.random.Generator, target: str) -> None:
+    x = rows(rng)
+    codes, scales = gemel.quantise_mx(x, target)
+    for row, wanted, wanted_scales in zip(x, codes, scales, strict=True):
+        found, found_scales = convert(row.view(np.uint32), FORMATS["fp32"], FORMATS[target], 0, True)
+        assert_array_equal(decode(found, target), np.asarray(wanted, np.float64))
+        assert_array_equal(found_scales, wanted_scales)
+
+
+def test_a_factor_rounds_once_before_the_format(rng: np.random.Generator) -> None:
+    x = rng.standard_normal(1000).astype(np.float32)
+    factor = np.float32(0.37)
+    found, scales = convert(x.view(np.uint32), FORMATS["fp32"], FORMATS["e4m3"], int(factor.view(np.uint32)), False)
+    assert_array_equal(found, from_fp32(x * factor, "e4m3")[0])
+    assert not scales.size
