@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from gemel import cli
+from gemel.bench import dma, vector
 from gemel.bench import matmul as bench
-from gemel.bench import vector
 from gemel.driver.faults import DeviceTimeout
 from gemel.kernels.matmul import matmul_reference
 from gemel.sim.build import BuildError
@@ -107,6 +107,15 @@ def test_bench_of_the_vector_core(gemel, command, operands):
     assert (values["utilisation"], values["mmac_per_second"]) == (0, 0)
     assert values["elements"] == (490 if "--rows" in VECTOR[command] else 640)
     assert {"cycles", "cycles_per_vector", "bandwidth_utilisation", "seconds"} <= set(values)
+
+
+@pytest.mark.parametrize("op", dma.OPERATIONS)
+def test_bench_dma(gemel, op):
+    options = ("--op", op, "--row-bytes", "96", "--stride", "128", "--bytes", "100000")
+    code, out, _ = gemel("bench", "dma", *options, "--backend", "golden", "--chip", "nano", "--json")
+    figures = json.loads(out)
+    assert (code, figures["exact"], figures["cycles"]) == (0, True, None)
+    assert {"bytes", "bandwidth_utilisation", "outstanding"} < set(figures)
 
 
 def test_bench_tells_a_wrong_result(gemel, monkeypatch):

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from gemel.kernels.attention import scaled_dot_product_attention
     from gemel.kernels.attention_backward import scaled_dot_product_attention_backward
     from gemel.kernels.batch_norm import batch_norm, batch_norm_backward, group_norm, group_norm_backward
+    from gemel.kernels.copy import copy, copy_mx
     from gemel.kernels.cross_entropy import cross_entropy, cross_entropy_backward
     from gemel.kernels.dropout import dropout, dropout_backward
     from gemel.kernels.elementwise import add, add_bias, add_scaled, bias_backward, cast, mul, scale, sub
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
         sin,
         sqrt,
     )
+    from gemel.kernels.gather import embedding, fill, gather, scatter, scatter_add
     from gemel.kernels.gelu import gelu, gelu_backward
     from gemel.kernels.matmul import matmul
     from gemel.kernels.matmul_fp32 import matmul_fp32
@@ -93,6 +95,8 @@ __all__ = [
     "cast",
     "clip_coefficient",
     "clip_grad_norm",
+    "copy",
+    "copy_mx",
     "cos",
     "cross_entropy",
     "cross_entropy_backward",
@@ -105,11 +109,14 @@ __all__ = [
     "dropout_backward",
     "elu",
     "elu_backward",
+    "embedding",
     "empty",
     "erf",
     "exp",
     "exp2",
     "exp_backward",
+    "fill",
+    "gather",
     "gelu",
     "gelu_backward",
     "grad_norm",
@@ -148,6 +155,8 @@ __all__ = [
     "scale",
     "scaled_dot_product_attention",
     "scaled_dot_product_attention_backward",
+    "scatter",
+    "scatter_add",
     "sgd",
     "sigmoid",
     "sigmoid_backward",
@@ -206,6 +215,10 @@ _HOMES = {
         "group_norm",
         "group_norm_backward",
     ),
+    "kernels.copy": (
+        "copy",
+        "copy_mx",
+    ),
     "kernels.cross_entropy": (
         "cross_entropy",
         "cross_entropy_backward",
@@ -237,6 +250,13 @@ _HOMES = {
         "rsqrt",
         "sin",
         "sqrt",
+    ),
+    "kernels.gather": (
+        "embedding",
+        "fill",
+        "gather",
+        "scatter",
+        "scatter_add",
     ),
     "kernels.gelu": (
         "gelu",

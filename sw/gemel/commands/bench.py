@@ -219,6 +219,35 @@ def memory(
 
 
 @app.command()
+def dma(
+    op: Annotated[str, typer.Option("--op", help="load, gather, store, scatter, scatter_add or fill")],
+    row_bytes: Annotated[int, typer.Option("--row-bytes", help="bytes of a row, a multiple of 32")],
+    stride: Annotated[
+        int | None, typer.Option("--stride", help="bytes between rows in memory; else they touch")
+    ] = None,
+    total: Annotated[int, typer.Option("--bytes", min=1, help="bytes moved, about")] = 4 << 20,
+    outstanding: Annotated[
+        int | None, typer.Option("--outstanding", help="bursts under way, if not the chip's")
+    ] = None,
+    chip: ChipName = "inference",
+    latency: Latency = 600,
+    bandwidth: Bandwidth = 64,
+    backend: Backend = "rtl",
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Measure the DMA units: rows of one size between memory and L1."""
+    import gemel
+    from gemel.bench.dma import run
+
+    overrides = {"outstanding": outstanding} if outstanding else {}
+    options = {"latency": latency, "bandwidth": bandwidth}
+    with gemel.open(chip, backend, overrides=overrides, **options) as device:
+        found = run(device, op, row_bytes=row_bytes, stride=stride, total=total, seed=seed, bandwidth=bandwidth)
+    _finish(f"{op} of rows of {row_bytes} bytes on {chip} ({backend})", found.as_dict(), json)
+
+
+@app.command()
 def figures(chip: ChipName = "inference", json: Json = False) -> None:
     """Measure the figures that the inference chip is held to, on the simulated hardware."""
     from gemel.bench.figures import run_figures

@@ -25,6 +25,7 @@ CAUSES = {
     FaultCode.ECC_MEMORY: "data read from memory had more wrong bits than its check bits can correct",
     FaultCode.ECC_FETCH: "a stored instruction had more wrong bits than its check bits can correct",
     FaultCode.CANCELLED: "the launch was cancelled",
+    FaultCode.INDEX: "an index in a list is not below its limit",
 }
 WITH_ADDRESS = {
     FaultCode.L1_ADDRESS,
@@ -34,6 +35,7 @@ WITH_ADDRESS = {
     FaultCode.PROTECTION,
     FaultCode.ECC_L1,
     FaultCode.ECC_MEMORY,
+    FaultCode.INDEX,
 }
 
 
