@@ -29,7 +29,7 @@ _DMA_INDEXED = (
     Field(name="count1", lsb=224, width=16, lo=1, default=1, doc="rows, and indices"),
     Field(name="stride", lsb=352, width=40, signed=True, doc="bytes in memory between rows of successive indices"),
     Field(
-        name="limit", lsb=425, width=32, default=(1 << 32) - 1, doc="least index that is a fault; see `NO_ROW` for none"
+        name="limit", lsb=425, width=32, default=(1 << 32) - 1, doc="least index that is a fault, but for 0xffffffff"
     ),
 )
 _CONVERSION = (
