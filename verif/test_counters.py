@@ -202,7 +202,7 @@ def test_classes_say_what_held_a_unit(device: Device) -> None:
     assert slow[Unit.STORE][Activity.SEMAPHORE] == fast[Unit.STORE][Activity.SEMAPHORE] + 200
     assert slow[Unit.STORE][Activity.MEMORY] == fast[Unit.STORE][Activity.MEMORY] + 200
     assert slow[Unit.SEQUENCER][Activity.DEPENDENCE] == fast[Unit.SEQUENCER][Activity.DEPENDENCE] + 400
-    assert fast[Unit.LOAD][Activity.BUSY] == 64 + 2  # two words go to L1 once the last beat has come
+    assert fast[Unit.LOAD][Activity.BUSY] == 64 + 3  # three words go to L1 once the last beat has come
     assert fast[Unit.STORE][Activity.BUSY] == 64
     assert [least for least, count in counts[0].latencies.items() if count] == [32]
     assert [least for least, count in counts[1].latencies.items() if count] == [128]
