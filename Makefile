@@ -12,7 +12,7 @@ PACKAGES := golden rtl sw verif tests scripts
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test lint format docs clean distclean
+.PHONY: help setup demo test formal lint format docs clean distclean
 
 help:  ## this list
 	@echo 'make TARGET [PYTHON=python3.12] [WORKERS=2]'
@@ -26,6 +26,9 @@ demo: $(VENV)/.demo  ## handwritten digits on the simulated inference chip
 
 test: $(VENV)/.dev  ## every test, WORKERS at a time
 	@$(RUN) pytest -n $(WORKERS) --dist worksteal --durations=15 $(PYTEST)
+
+formal: $(VENV)/.dev  ## the proofs, deeper than `make test` goes
+	@$(RUN) pytest -n $(WORKERS) -m slow verif/test_formal.py
 
 lint: $(VENV)/.dev  ## ruff, pyright, import directions
 	@echo 'ruff'; $(RUN) ruff check --quiet $(PACKAGES) && $(RUN) ruff format --quiet --check $(PACKAGES) \

@@ -1,17 +1,20 @@
-"""The AXI arbiters: each burst reaches the bus once, in order and in time, and its answer finds its manager."""
+"""The AXI arbiters: every manager's bursts reach the bus once, in order and in time; answers find their manager."""
 
 from typing import Any
 
-from amaranth.hdl import Assert, Assume, Cat, Const, Elaboratable, Module, Mux, Signal, Value
+from amaranth.hdl import Array, Cat, Const, Elaboratable, Module, Mux, Signal, Value
 
 from gemel_golden.config import config
 from gemel_rtl.noc.arbiter import ReadArbiter, WriteArbiter
+from gemel_verif.formal.prover import assume, must
 from gemel_verif.formal.streams import bounded, held
 
 __all__ = ["ReadProperties", "WriteProperties"]
 
 COUNT = 3
 """Bits of a manager's burst numbers."""
+WRITE_LIMIT = 24
+"""Cycles that an address waits at most, among two managers whose bursts have two beats."""
 PATIENCE = 2
 """Cycles in a row that a side lets the other wait, where progress is claimed."""
 
@@ -45,11 +48,11 @@ def _addresses(m: Module, ports: list[Any], bus: Any, limit: int, lengths: list[
     seen = _Numbers(m, "seen", n, [_moves(bus) & (bus.payload.id == p) for p in range(n)])
     for p, port in enumerate(ports):
         m.d.comb += [port.payload.addr.eq(Cat(sent.count[p], Value.cast(p + 1))), port.payload.len.eq(lengths[p])]
-        held(m, port, f"address{p}", Assume)
-        bounded(m, port.valid & ~port.ready, limit, f"address{p}", Assert)
-    held(m, bus, "bus_address", Assert)
+        held(m, port, f"address{p}", assume)
+        bounded(m, port.valid & ~port.ready, limit, f"address{p}", must)
+    held(m, bus, "bus_address", must)
     number = seen.of(m, bus.payload.id, "number")
-    m.d.comb += Assert(
+    m.d.comb += must(
         ~bus.valid
         | ((bus.payload.addr[:COUNT] == number) & (bus.payload.addr[COUNT:] == bus.payload.id + 1))
         & (bus.payload.id < n)
@@ -61,21 +64,21 @@ def _answers(m: Module, bus: Any, ports: list[Any], field: str, bits: int) -> No
     n = len(ports)
     given = _Numbers(m, "given", n, [_moves(bus) & (bus.payload.id == p) for p in range(n)])
     taken = _Numbers(m, "taken", n, [_moves(port) for port in ports])
-    held(m, bus, "bus_answer", Assume)
+    held(m, bus, "bus_answer", assume)
     m.d.comb += [
-        Assume(bus.payload.id < n),
+        assume(bus.payload.id < n),
         bus.payload[field].eq(given.of(m, bus.payload.id, "answer")[:bits]),
     ]
     for p, port in enumerate(ports):
-        m.d.comb += Assert(~port.valid | (port.payload[field] == taken.count[p][:bits]))
-        m.d.comb += Assert(~port.valid | (given.count[p] != taken.count[p]))
-        held(m, port, f"answer{p}", Assert)
-        bounded(m, ~port.ready, PATIENCE, f"taker{p}", Assume)
-    bounded(m, bus.valid & ~bus.ready, PATIENCE + 1, "bus_answer", Assert)
+        m.d.comb += must(~port.valid | (port.payload[field] == taken.count[p][:bits]))
+        m.d.comb += must(~port.valid | (given.count[p] != taken.count[p]))
+        held(m, port, f"answer{p}", must)
+        bounded(m, ~port.ready, PATIENCE, f"taker{p}", assume)
+    bounded(m, bus.valid & ~bus.ready, PATIENCE + 1, "bus_answer", must)
 
 
 class ReadProperties(Elaboratable):
-    """`ReadArbiter`: if the bus is ready every third cycle, no address waits longer than for all others."""
+    """`ReadArbiter`: with a bus ready every third cycle at least, no address waits for more than all others."""
 
     def __init__(self, n: int):
         self.arbiter = ReadArbiter(config("nano"), n)
@@ -88,7 +91,7 @@ class ReadProperties(Elaboratable):
         m = Module()
         m.submodules.arbiter = arbiter = self.arbiter
         ports = list(arbiter.i)
-        bounded(m, ~arbiter.o.ar.ready, PATIENCE, "bus", Assume)
+        bounded(m, ~arbiter.o.ar.ready, PATIENCE, "bus", assume)
         _addresses(m, [port.ar for port in ports], arbiter.o.ar, (PATIENCE + 1) * len(ports), [0] * len(ports))
         m.d.comb += arbiter.o.r.payload.id.eq(self.answered)
         _answers(m, arbiter.o.r, [port.r for port in ports], "data", COUNT)
@@ -96,19 +99,16 @@ class ReadProperties(Elaboratable):
 
 
 class WriteProperties(Elaboratable):
-    """`WriteArbiter`: bursts of one or two beats; the beats on the bus are those of the addresses, in their order.
+    """`WriteArbiter`: the beats on the bus are those of the addresses, in their order; none shows before its address.
 
-    `lengths` says for each manager which of its bursts have two beats; `watched` is the burst on the bus, of all that
-    the solver tries, whose address and beats are compared. No beat shows before its address does.
+    A manager's bursts have one and two beats in turn.
     """
 
     def __init__(self, n: int, depth: int = 2):
         self.arbiter = WriteArbiter(config("nano").override(outstanding=depth), n)
-        self.lengths = [Signal(1 << COUNT, name=f"lengths{p}") for p in range(n)]
-        self.watched = Signal(COUNT)
         bus = self.arbiter.o
         self.answered = Signal(2)
-        self.inputs = [*self.lengths, self.watched, bus.aw.ready, bus.w.ready, bus.b.valid, self.answered]
+        self.inputs = [bus.aw.ready, bus.w.ready, bus.b.valid, self.answered]
         for port in self.arbiter.i:
             self.inputs += [port.aw.valid, port.w.valid, port.b.ready]
 
@@ -116,55 +116,47 @@ class WriteProperties(Elaboratable):
         m = Module()
         m.submodules.arbiter = arbiter = self.arbiter
         ports, bus = list(arbiter.i), arbiter.o
-        begun = Signal()
-        m.d.sync += begun.eq(1)
-        for p, constant in enumerate([*self.lengths, self.watched]):
-            before = Signal.like(constant, name=f"constant{p}")
-            m.d.sync += before.eq(constant)
-            m.d.comb += Assume((constant == before) | ~begun)
-
         sent = _Numbers(m, "addresses", len(ports), [_moves(port.aw) for port in ports])
-        lengths = [lengths.bit_select(count, 1) for lengths, count in zip(self.lengths, sent.count, strict=True)]
-        _addresses(m, [port.aw for port in ports], bus.aw, 24, lengths)
+        _addresses(m, [port.aw for port in ports], bus.aw, WRITE_LIMIT, [count[0] for count in sent.count])
         for p, port in enumerate(ports):
             self._beats(m, p, port, sent.count[p])
         m.d.comb += bus.b.payload.id.eq(self.answered)
         _answers(m, bus.b, [port.b for port in ports], "resp", 2)
 
-        held(m, bus.w, "bus_beat", Assert)
-        bounded(m, ~bus.aw.ready, 1, "bus_address_taker", Assume)
-        bounded(m, ~bus.w.ready, 1, "bus_beat_taker", Assume)
+        held(m, bus.w, "bus_beat", must)
+        bounded(m, ~bus.aw.ready, 1, "bus_address_taker", assume)
+        bounded(m, ~bus.w.ready, 1, "bus_beat_taker", assume)
+        order = Array(Signal(COUNT + 3, name=f"order{i}") for i in range(1 << COUNT))
         addresses, bursts, beat = Signal(COUNT), Signal(COUNT), Signal()
-        shows, shown = Signal(), Signal()
-        watched = Signal.like(Value.cast(bus.aw.payload))
-        expected = Signal.like(bus.aw.payload)
+        expected, shown = Signal(COUNT + 3), Signal()
         m.d.comb += [
-            shows.eq(bus.aw.valid & (addresses == self.watched)),
-            Value.cast(expected).eq(Mux(shows, Value.cast(bus.aw.payload), watched)),
+            expected.eq(
+                Mux(addresses == bursts, Cat(bus.aw.payload.addr[: COUNT + 2], bus.aw.payload.len[0]), order[bursts])
+            ),
+            shown.eq((addresses != bursts) | bus.aw.valid),
         ]
-        m.d.sync += addresses.eq(addresses + _moves(bus.aw))
-        with m.If(shows):
-            m.d.sync += [shown.eq(1), watched.eq(bus.aw.payload)]
+        with m.If(_moves(bus.aw)):
+            m.d.sync += addresses.eq(addresses + 1)
+            m.d.sync += order[addresses].eq(Cat(bus.aw.payload.addr[: COUNT + 2], bus.aw.payload.len[0]))
         with m.If(_moves(bus.w)):
             m.d.sync += [beat.eq(Mux(bus.w.payload.last, 0, 1)), bursts.eq(bursts + bus.w.payload.last)]
-        with m.If(bus.w.valid & (bursts == self.watched)):
+        with m.If(bus.w.valid):
             m.d.comb += [
-                Assert(shows | shown),
-                Assert(bus.w.payload.data[: COUNT + 2] == expected.addr[: COUNT + 2]),
-                Assert(bus.w.payload.data[COUNT + 2] == beat),
-                Assert(bus.w.payload.last == (beat == expected.len)),
+                must(shown),
+                must(bus.w.payload.data[: COUNT + 2] == expected[: COUNT + 2]),
+                must(bus.w.payload.data[COUNT + 2] == beat),
+                must(bus.w.payload.last == (beat == expected[-1])),
             ]
         return m
 
     def _beats(self, m: Module, p: int, port: Any, addresses: Signal) -> None:
         """The manager's beats: numbered as its addresses; once an address was taken they aren't long in coming."""
-        burst, beat, length = Signal(COUNT, name=f"burst{p}"), Signal(name=f"beat{p}"), Signal(name=f"length{p}")
+        burst, beat = Signal(COUNT, name=f"burst{p}"), Signal(name=f"beat{p}")
         m.d.comb += [
-            length.eq(self.lengths[p].bit_select(burst, 1)),
             port.w.payload.data.eq(Cat(burst, Const(p + 1, 2), beat)),
-            port.w.payload.last.eq(beat == length),
+            port.w.payload.last.eq(beat == burst[0]),
         ]
         with m.If(_moves(port.w)):
             m.d.sync += [beat.eq(~port.w.payload.last & ~beat), burst.eq(burst + port.w.payload.last)]
-        held(m, port.w, f"beat{p}", Assume)
-        bounded(m, (burst != addresses) & ~port.w.valid, 1, f"beat{p}", Assume)
+        held(m, port.w, f"beat{p}", assume)
+        bounded(m, (burst != addresses) & ~port.w.valid, 1, f"beat{p}", assume)

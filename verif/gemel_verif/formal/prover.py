@@ -8,20 +8,22 @@ from pathlib import Path
 from typing import Any, Literal
 
 from amaranth.back import rtlil
-from amaranth.hdl import Assume, Elaboratable, Module, ResetSignal, Value
+from amaranth.hdl import Assert, Assume, Elaboratable, Module, ResetSignal, Value, ValueLike
 
-__all__ = ["Proof", "prove"]
+__all__ = ["Proof", "assume", "must", "prove"]
 
 SCRIPT = """[options]
 mode {mode}
 depth {depth}
 
 [engines]
-smtbmc yices
+smtbmc --nopresat yices
 
 [script]
 read_rtlil design.il
 prep -top top
+memory_map
+opt_clean
 
 [files]
 design.il
@@ -29,6 +31,16 @@ design.il
 
 STATUS: dict[int, Literal["pass", "fail", "unknown"]] = {0: "pass", 2: "fail", 4: "unknown"}
 """What yowasp-sby's exit codes mean."""
+
+
+def must(value: ValueLike) -> Any:
+    """What the solver is to break: `value` is always high."""
+    return Assert(value, None, src_loc_at=1)
+
+
+def assume(value: ValueLike) -> Any:
+    """What the solver must keep to: `value` is always high."""
+    return Assume(value, None, src_loc_at=1)
 
 
 @dataclass(frozen=True)
@@ -40,15 +52,15 @@ class Proof:
 
 
 class _Top(Elaboratable):
-    """The properties with the reset held low: registers begin at their initial values, in induction steps at any."""
+    """The properties, with the reset held low."""
 
-    def __init__(self, properties: Elaboratable):
+    def __init__(self, properties: Any):
         self.properties = properties
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         m.submodules.properties = self.properties
-        m.d.comb += Assume(~ResetSignal())
+        m.d.comb += assume(~ResetSignal())
         return m
 
 

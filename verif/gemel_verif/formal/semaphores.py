@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from amaranth.hdl import Assert, Assume, Elaboratable, Module, Mux, Signal
+from amaranth.hdl import Elaboratable, Module, Mux, Signal
 
 from gemel_golden.isa import SEMAPHORE_MAX
 from gemel_rtl.interfaces import SEMAPHORE_PAIR
 from gemel_rtl.sequencer.semaphores import Semaphores
+from gemel_verif.formal.prover import assume, must
 from gemel_verif.formal.streams import bounded, held
 
 __all__ = ["SemaphoreProperties"]
@@ -34,7 +35,7 @@ class SemaphoreProperties(Elaboratable):
         m.submodules.semaphores = semaphores = self.semaphores
         begun, before = Signal(), Signal.like(self.watched)
         m.d.sync += [begun.eq(1), before.eq(self.watched)]
-        m.d.comb += [Assume((self.watched == before) | ~begun), Assume(self.watched < USED)]
+        m.d.comb += [assume((self.watched == before) | ~begun), assume(self.watched < USED)]
 
         count = Signal(SEMAPHORE_MAX.bit_length())
         over = Signal()
@@ -43,12 +44,12 @@ class SemaphoreProperties(Elaboratable):
             channels = [getattr(port, kind) for port in self.ports]
             moves, pair, amount = Signal(len(channels), name=f"{kind}s"), Signal(SEMAPHORE_PAIR, name=kind), Signal(9)
             for i, channel in enumerate(channels):
-                held(m, channel, f"{kind}{i}", Assume)
+                held(m, channel, f"{kind}{i}", assume)
                 m.d.comb += moves[i].eq(channel.valid & channel.ready)
-                m.d.comb += Assume((channel.payload.sem0 < USED) & (channel.payload.sem1 < USED))
+                m.d.comb += assume((channel.payload.sem0 < USED) & (channel.payload.sem1 < USED))
                 with m.If(moves[i]):
                     m.d.comb += pair.eq(channel.payload)
-                    m.d.comb += Assert(moves == 1 << i)
+                    m.d.comb += must(moves == 1 << i)
             with m.If(moves.any()):
                 first, second = (Mux(pair[f"sem{i}"] == self.watched, pair[f"count{i}"], 0) for i in (0, 1))
                 m.d.comb += amount.eq(first + second)
@@ -56,10 +57,10 @@ class SemaphoreProperties(Elaboratable):
         taken, given = amounts
 
         for i, port in enumerate(self.ports):
-            bounded(m, port.signal.valid & ~port.signal.ready, len(self.ports) - 1, f"signal{i}", Assert)
+            bounded(m, port.signal.valid & ~port.signal.ready, len(self.ports) - 1, f"signal{i}", must)
             wait = port.wait.payload
             enough = (wait.sem0 == self.watched) & (wait.count1 == 0) & (count >= wait.count0) & ~over
-            bounded(m, port.wait.valid & ~port.wait.ready & enough, len(self.ports) - 1, f"wait{i}", Assert)
+            bounded(m, port.wait.valid & ~port.wait.ready & enough, len(self.ports) - 1, f"wait{i}", must)
 
         following = Signal(11)
         m.d.comb += following.eq(count + given - taken)
@@ -69,8 +70,8 @@ class SemaphoreProperties(Elaboratable):
         with m.If(semaphores.clear):
             m.d.sync += [count.eq(0), over.eq(0)]
         m.d.comb += [
-            Assert(over | (semaphores.value == count)),
-            Assert(over | (count >= taken)),
-            Assert(~over | semaphores.fault.valid),
+            must(over | (semaphores.value == count)),
+            must(over | (count >= taken)),
+            must(~over | semaphores.fault.valid),
         ]
         return m

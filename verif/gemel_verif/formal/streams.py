@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
-from amaranth.hdl import Assert, Assume, Elaboratable, Module, Signal, Value
+from amaranth.hdl import Elaboratable, Module, Signal, Value
 from amaranth.lib import data, stream
 
 from gemel_rtl.noc.fork import fork
+from gemel_verif.formal.prover import assume, must
 
 __all__ = ["ForkProperties", "StreamProperties", "bounded", "held"]
 
@@ -15,7 +16,7 @@ COUNT = 3
 
 
 def held(m: Module, channel: Any, name: str, claim: Callable[[Value], Any]) -> None:
-    """`claim` (Assert or Assume) the rule of streams: valid doesn't fall nor payload change while ready is low."""
+    """`claim` (Assert or given) the rule of streams: valid doesn't fall nor payload change while ready is low."""
     before, payload = Signal(name=f"{name}_before"), Signal.like(Value.cast(channel.payload), name=f"{name}_payload")
     m.d.sync += [before.eq(channel.valid & ~channel.ready), payload.eq(channel.payload)]
     m.d.comb += claim(~before | (channel.valid & (Value.cast(channel.payload) == payload)))
@@ -51,15 +52,15 @@ class StreamProperties(Elaboratable):
         put, got, inside = Signal(COUNT), Signal(COUNT), Signal(COUNT)
         m.d.comb += [Value.cast(unit.i.payload).eq(put), inside.eq(put - got)]
         m.d.sync += [put.eq(put + (unit.i.valid & unit.i.ready)), got.eq(got + (unit.o.valid & unit.o.ready))]
-        held(m, unit.i, "i", Assume)
-        held(m, unit.o, "o", Assert)
+        held(m, unit.i, "i", assume)
+        held(m, unit.o, "o", must)
         if self.patience:
-            bounded(m, ~unit.o.ready, self.patience, "receiver", Assume)
+            bounded(m, ~unit.o.ready, self.patience, "receiver", assume)
         m.d.comb += [
-            Assert((Value.cast(unit.o.payload) == got) | ~unit.o.valid),
-            Assert(unit.o.valid == (inside != 0)),
-            Assert(inside <= self.capacity),
-            Assert(unit.i.ready | (inside == self.capacity)),
+            must((Value.cast(unit.o.payload) == got) | ~unit.o.valid),
+            must(unit.o.valid == (inside != 0)),
+            must(inside <= self.capacity),
+            must(unit.i.ready | (inside == self.capacity)),
         ]
         return m
 
@@ -83,8 +84,8 @@ class ForkProperties(Elaboratable):
         number = Signal(COUNT)
         moves = Signal()
         fork(m, source, [(sink, source.payload.wanted[i]) for i, sink in enumerate(self.sinks)], "fork")
-        held(m, source, "source", Assume)
-        m.d.comb += [moves.eq(source.valid & source.ready), Assume(source.payload.number == number)]
+        held(m, source, "source", assume)
+        m.d.comb += [moves.eq(source.valid & source.ready), assume(source.payload.number == number)]
         m.d.sync += number.eq(number + moves)
         all_served = Signal(2)
         for i, sink in enumerate(self.sinks):
@@ -93,13 +94,13 @@ class ForkProperties(Elaboratable):
                 sink.payload.eq(source.payload.number),
                 goes.eq(sink.valid & sink.ready),
                 all_served[i].eq(served | goes | ~source.payload.wanted[i]),
-                Assert(~(goes & (served | ~source.payload.wanted[i]))),
-                Assert(all_served[i] | ~moves),
-                Assert(sink.valid | ~(source.valid & source.payload.wanted[i] & ~served)),
+                must(~(goes & (served | ~source.payload.wanted[i]))),
+                must(all_served[i] | ~moves),
+                must(sink.valid | ~(source.valid & source.payload.wanted[i] & ~served)),
             ]
             m.d.sync += served.eq((served | goes) & ~moves)
-            held(m, sink, f"sink{i}", Assert)
+            held(m, sink, f"sink{i}", must)
         for i, rests in enumerate([~source.valid, *(~sink.ready for sink in self.sinks)] if self.patience else []):
-            bounded(m, rests, self.patience, f"side{i}", Assume)
-        m.d.comb += Assert(source.ready | ~(source.valid & all_served.all()))
+            bounded(m, rests, self.patience, f"side{i}", assume)
+        m.d.comb += must(source.ready | ~(source.valid & all_served.all()))
         return m
