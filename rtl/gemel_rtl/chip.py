@@ -45,11 +45,15 @@ def id_bits(config: ChipConfig) -> int:
     return ceil_log2(len(read_ids(config)))
 
 
+MOST_AHEAD = 256
+"""Beats that a reader's buffers hold at most, all channels together: 16 KB, more than a memory's latency."""
+
+
 def _readers(config: ChipConfig) -> list[Initiator]:
     """What the crossbar has for each reader. LOAD's data lie in all channels in turn; what it has under way covers the
     memory's latency, and with DRAM that a channel waits for a refresh while others go on.
     """
-    ahead = (4 if config.drams else 2) * config.outstanding
+    ahead = (2 if config.drams else 1) * min(2 * config.outstanding, MOST_AHEAD)
     fetch = Initiator(depth=max(PIECE_BEATS, config.fetch_depth // 2))
     load = Initiator(depth=max(2 * PIECE_BEATS, ahead // config.channels), aperture=config.cores > 1)
     return [Initiator(depth=PIECE_BEATS)] + [fetch, load] * config.cores
@@ -57,7 +61,8 @@ def _readers(config: ChipConfig) -> list[Initiator]:
 
 def _writers(config: ChipConfig) -> list[Initiator]:
     """What the crossbar has for each writer."""
-    return [Initiator(depth=4)] + [Initiator(depth=config.outstanding, aperture=config.cores > 1)] * config.cores
+    ahead = min(config.outstanding, MOST_AHEAD // 2)
+    return [Initiator(depth=4)] + [Initiator(depth=ahead, aperture=config.cores > 1)] * config.cores
 
 
 def trace_name(unit: Unit, core: int) -> str:
