@@ -12,7 +12,7 @@ PACKAGES := golden rtl sw verif tests scripts
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test formal lint format docs clean distclean
+.PHONY: help setup demo test formal soak lint format docs clean distclean
 
 help:  ## this list
 	@echo 'make TARGET [PYTHON=python3.12] [WORKERS=2]'
@@ -29,6 +29,9 @@ test: $(VENV)/.dev  ## every test, WORKERS at a time
 
 formal: $(VENV)/.dev  ## the proofs, deeper than `make test` goes
 	@$(RUN) pytest -n $(WORKERS) -m slow verif/test_formal.py
+
+soak: $(VENV)/.dev  ## a million cycles of random programs under random stalls, for each of four seeds
+	@$(RUN) pytest -n $(WORKERS) -m slow verif/test_soak.py
 
 lint: $(VENV)/.dev  ## ruff, pyright, import directions
 	@echo 'ruff'; $(RUN) ruff check --quiet $(PACKAGES) && $(RUN) ruff format --quiet --check $(PACKAGES) \

@@ -15,6 +15,7 @@ from gemel_golden.faults import Fault
 from gemel_golden.isa import FaultCode, Unit
 from gemel_golden.packets import PACKETS, PacketType, encode_packet
 from gemel_golden.registers import BLOCKS
+from gemel_golden.windows import OPEN, Windows
 from gemel_rtl.command.rings import Rings
 from gemel_verif.runner import simulate
 
@@ -36,8 +37,15 @@ class ScriptedCore(Core):
         self.number, self.endings = number, endings
         self.launches: list[tuple[int, int, list[int]]] = []
 
-    def launch(self, address: int, length: int, arguments: Sequence[int] = (), team: Sequence[Core] = ()) -> None:
-        super().launch(address, length, arguments, team)
+    def launch(
+        self,
+        address: int,
+        length: int,
+        arguments: Sequence[int] = (),
+        team: Sequence[Core] = (),
+        windows: Windows = OPEN,
+    ) -> None:
+        super().launch(address, length, arguments, team, windows)
         self.launches.append((address, length, list(arguments)))
 
     def run(self) -> bool:

@@ -12,6 +12,7 @@ from amaranth.lib.wiring import In, Out
 from gemel_rtl.noc.queue import Queue
 from gemel_rtl.noc.slice import Slice
 from gemel_verif.formal.arbiters import ReadProperties, WriteProperties
+from gemel_verif.formal.guards import ReadGuardProperties, WriteGuardProperties
 from gemel_verif.formal.prover import prove
 from gemel_verif.formal.semaphores import SemaphoreProperties
 from gemel_verif.formal.streams import COUNT, ForkProperties, StreamProperties
@@ -27,6 +28,8 @@ PROOFS: dict[str, tuple[Callable[[], Any], Literal["bmc", "prove"], int, int]] =
     "fork, for ever": (lambda: ForkProperties(PATIENCE), "prove", 8, 8),
     "read arbiter": (lambda: ReadProperties(3), "bmc", 8, 16),
     "write arbiter": (lambda: WriteProperties(2), "bmc", 7, 14),
+    "read guard": (lambda: ReadGuardProperties(), "bmc", 8, 16),
+    "write guard": (lambda: WriteGuardProperties(), "bmc", 8, 16),
     "semaphores, for ever": (lambda: SemaphoreProperties(3), "prove", 3, 4),
 }
 """Properties, kind of proof, depth in cycles in every run of the tests, and depth of `make formal`."""

@@ -1,5 +1,6 @@
 """The L1 scratchpad: reads see earlier writes, banks do a read and a write a cycle, nobody waits long."""
 
+from collections.abc import Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -31,9 +32,22 @@ def requests_of(rng: np.random.Generator, port: str, count: int, words: int) -> 
     return requests
 
 
-def simulate_l1(requests: dict[str, list[dict[str, int]]], seed: int = 0, pause: float = 0.0) -> dict[str, Any]:
-    inputs = {"requests": requests, "seed": seed, "pause": pause, "limit": 20000}
-    return simulate(L1(NANO), "gemel_l1", "tb_l1", inputs)
+def needs_a_read(mask: int) -> bool:
+    """Whether a write of these of 32 bytes writes a part of eight bytes that have check bits in common."""
+    return any(mask >> byte & 0xFF not in (0, 0xFF) for byte in range(0, CHUNK, 8))
+
+
+def simulate_l1(
+    requests: dict[str, list[dict[str, int]]],
+    seed: int = 0,
+    pause: float = 0.0,
+    *,
+    ecc: bool = False,
+    flips: Sequence[tuple[int, int, int, int]] = (),
+) -> dict[str, Any]:
+    """`flips`, made before the requests: half, bank, entry, and the bits of the entry to flip."""
+    inputs = {"requests": requests, "seed": seed, "pause": pause, "limit": 20000, "ecc": ecc, "flips": flips}
+    return simulate(L1(NANO.override(ecc=ecc)), "gemel_l1_ecc" if ecc else "gemel_l1", "tb_l1", inputs)
 
 
 def replay(grants: list[tuple[int, str, dict[str, int], int]]) -> list[tuple[int, str, list[bytes | None]]]:
@@ -53,10 +67,11 @@ def replay(grants: list[tuple[int, str, dict[str, int], int]]) -> list[tuple[int
     return answers
 
 
+@pytest.mark.parametrize("ecc", [False, True])
 @pytest.mark.parametrize(("words", "pause"), [(16, 0.0), (16, 0.6), (NANO.l1_words, 0.3)])
-def test_reads_see_earlier_writes(rng: np.random.Generator, words: int, pause: float) -> None:
+def test_reads_see_earlier_writes(rng: np.random.Generator, words: int, pause: float, ecc: bool) -> None:
     requests = {port: requests_of(rng, port, 500, words) for port in PORTS}
-    out = simulate_l1(requests, int(rng.integers(1 << 32)), pause)
+    out = simulate_l1(requests, int(rng.integers(1 << 32)), pause, ecc=ecc)
     expected = replay(out["grants"])
     got = [
         (cycle, port, [data.to_bytes(64, "little")[CHUNK * h : CHUNK * (h + 1)] for h in range(2)])
@@ -72,19 +87,24 @@ def test_reads_see_earlier_writes(rng: np.random.Generator, words: int, pause: f
         ]
 
 
-def test_banks_and_waits(rng: np.random.Generator) -> None:
+@pytest.mark.parametrize("ecc", [False, True])
+def test_banks_and_waits(rng: np.random.Generator, ecc: bool) -> None:
     """Under full load no bank half does two reads or two writes in a cycle, and no port waits for others twice."""
     requests = {port: requests_of(rng, port, 500, 64) for port in PORTS}
-    out = simulate_l1(requests)
+    out = simulate_l1(requests, ecc=ecc)
     used: set[tuple[int, int, int, bool]] = set()
     for cycle, port, request, waited in out["grants"]:
         writes = port in WRITE_PORTS
-        assert waited <= len(WRITE_PORTS if writes else READ_PORTS) - 1
+        assert waited <= len(PORTS if ecc else WRITE_PORTS if writes else READ_PORTS) - 1
         for h in range(2):
             if request[f"en{h}"]:
                 access = (cycle, h, request[f"addr{h}"] % NANO.l1_banks, writes)
                 assert access not in used
                 used.add(access)
+                if ecc and writes and needs_a_read(request["mask"] >> CHUNK * h & (1 << CHUNK) - 1):
+                    reading = (cycle, h, request[f"addr{h}"] % NANO.l1_banks, False)
+                    assert reading not in used
+                    used.add(reading)
 
 
 def test_a_tile_streams_at_full_rate(rng: np.random.Generator) -> None:

@@ -55,6 +55,8 @@ class ChipConfig:
     """Memory channels, each with an AXI4 port."""
     memory: str = "ideal"
     """What is behind each channel: "ideal" (an AXI4 port of the chip), "hbm2" or "hbm3" (a DRAM controller)."""
+    ecc: bool = False
+    """SECDED check bits in L1, in the sequencer's window and in the vector core's instruction memory."""
 
     def __post_init__(self) -> None:
         def refuse(what: str) -> None:

@@ -31,6 +31,7 @@ from gemel_golden.isa import (
     Unit,
     lookup,
 )
+from gemel_golden.windows import OPEN, Guarded, Windows
 
 __all__ = ["Core"]
 
@@ -63,6 +64,7 @@ class Core:
         self.l1 = self.space.l1(number) if self.space.cores else np.zeros(config.l1_bytes, np.uint8)
         self.flags = Flags()
         self.vector = vector.VectorState()
+        self.windows = OPEN
         self._start(0, 0, (), ())
 
     def _start(self, address: int, length: int, arguments: Sequence[int], team: Sequence[Core]) -> None:
@@ -80,11 +82,20 @@ class Core:
         self.steps = 0
         """Instructions queued and instructions done so far."""
 
-    def launch(self, address: int, length: int, arguments: Sequence[int] = (), team: Sequence[Core] = ()) -> None:
+    def launch(
+        self,
+        address: int,
+        length: int,
+        arguments: Sequence[int] = (),
+        team: Sequence[Core] = (),
+        windows: Windows = OPEN,
+    ) -> None:
         """Set a launch up: program address and length (instructions), values of registers 1, 2, ...; see `run`.
 
         ``team``: the launch's cores by rank, where there are others than this one; all are set up before one runs.
+        ``windows``: where its accesses must lie.
         """
+        self.windows = windows
         self._start(address, length, arguments, team)
         self.flags = Flags()
 
@@ -150,7 +161,7 @@ class Core:
             match unit:
                 case Unit.LOAD | Unit.STORE:
                     for core in self._targets(issued.values):
-                        dma.execute(issued.opcode, issued.values, self.space, core.l1)
+                        self._move(issued, core.l1)
                 case Unit.TENSOR:
                     self.flags |= tensor.matmul(issued.values, self.l1)
                 case Unit.VECTOR:
@@ -162,8 +173,23 @@ class Core:
             core._signal(issued.values, issued.pc)
         return True
 
+    def _move(self, issued: _Issued, l1: NDArray[np.uint8]) -> None:
+        """Do an instruction of LOAD or STORE; what its windows don't allow isn't there for it."""
+        if not self.windows.enforced:
+            dma.execute(issued.opcode, issued.values, self.space, l1)
+            return
+        space = Guarded(self.space, self.windows, "read" if INSTRUCTIONS[issued.opcode].unit == Unit.LOAD else "write")
+        try:
+            dma.execute(issued.opcode, issued.values, space, l1)
+        except Fault as fault:
+            if fault.code in (FaultCode.MEMORY_READ, FaultCode.MEMORY_WRITE) and not space.allows(fault.address):
+                fault.code = FaultCode.PROTECTION
+            raise
+
     def _fetch(self, pc: int) -> tuple[Instruction | None, bytes]:
         address = self.program + pc * INSTRUCTION_BYTES
+        if not self.windows.allows(address, "read"):
+            raise Fault(FaultCode.PROTECTION, Unit.SEQUENCER, address, pc)
         if address + INSTRUCTION_BYTES > len(self.memory):
             raise Fault(FaultCode.FETCH, Unit.SEQUENCER, address, pc)
         raw = self.memory[address : address + INSTRUCTION_BYTES].tobytes()

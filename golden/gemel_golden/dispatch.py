@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from gemel_golden.core import Core
 from gemel_golden.faults import Fault
+from gemel_golden.isa import FaultCode, Unit
+from gemel_golden.windows import OPEN, Windows
 
 __all__ = ["Dispatcher", "Launch"]
 
@@ -42,6 +44,13 @@ class Launch:
                     raise
         return before != seen
 
+    def stalled(self) -> Fault:
+        """The watchdog's record for a launch that can't go on."""
+        number, core = next(pair for pair in zip(self.numbers, self.cores, strict=True) if not pair[1].halted)
+        fault = Fault(FaultCode.WATCHDOG, Unit.SEQUENCER, 0, core.pc)
+        fault.core = number
+        return fault
+
     def _steps(self) -> int:
         return sum(core.steps for core in self.cores)
 
@@ -53,14 +62,16 @@ class Dispatcher:
         self.cores = tuple(cores)
         self.launches: list[Launch] = []
 
-    def begin(self, mask: int, program: int, length: int, arguments: Sequence[Sequence[int]]) -> Launch | None:
+    def begin(
+        self, mask: int, program: int, length: int, arguments: Sequence[Sequence[int]], windows: Windows = OPEN
+    ) -> Launch | None:
         """Begin a launch on the cores of `mask`, each with its own arguments; None while one of them isn't free."""
         numbers = [number for number in range(len(self.cores)) if mask >> number & 1]
         if any(number in launch.numbers for number in numbers for launch in self.launches):
             return None
         launch = Launch(numbers, [self.cores[number] for number in numbers])
         for core, values in zip(launch.cores, arguments, strict=True):
-            core.launch(program, length, values, launch.cores)
+            core.launch(program, length, values, launch.cores, windows)
         self.launches.append(launch)
         return launch
 

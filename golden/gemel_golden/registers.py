@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gemel_golden.windows import WINDOWS
+
 __all__ = [
     "ADDRESS_BITS",
     "BLOCKS",
@@ -106,7 +108,7 @@ CHIP = Block(
             name="core_reset",
             offset=0x028,
             access="wo",
-            doc="bit c: end the launch that core c runs, with fault CANCELLED; other launches go on",
+            doc="bit c: reset core c but for L1; its launch ends with fault CANCELLED, other launches go on",
         ),
         *_pair("cycles", 0x020, "ro", "free-running clock; reading the low half holds the high half"),
     ),
@@ -142,6 +144,20 @@ RING = Block(
             access="wo",
             doc="bit 0: clear the record; the ring goes on with the next packet",
         ),
+        _rw(
+            "window_rights",
+            0x3C,
+            "bit 2 i: window i may be read, 2 i + 1: written; bit 31: nothing else may",
+        ),
+        *(
+            register
+            for i in range(WINDOWS)
+            for register in (
+                _rw(f"window{i}_base", 0x40 + 8 * i, f"window {i}: its first page (address / 4096)"),
+                _rw(f"window{i}_limit", 0x44 + 8 * i, f"window {i}: the page after its last"),
+            )
+        ),
+        _rw("watchdog", 0x60, "cycles that a launch may take, counted from its start; 0: any number"),
     ),
 )
 """A ring's page."""
@@ -172,6 +188,7 @@ CORE = Block(
         _ro("load_busy", 0x050, "the last launch: cycles with a beat accepted from memory by LOAD"),
         _ro("store_busy", 0x054, "the last launch: cycles with a beat given to memory by STORE"),
         _ro("vector_busy", 0x058, "the last launch: cycles in which the vector core issued a bundle"),
+        _ro("ecc_corrected", 0x05C, "the last launch: words of 64 bits that check bits corrected"),
     ),
 )
 """A core's page."""

@@ -12,6 +12,7 @@ from gemel_golden.faults import Fault
 from gemel_golden.isa import FaultCode, Unit
 from gemel_golden.packets import PACKET_BYTES, PacketType, decode_packet
 from gemel_golden.registers import RING
+from gemel_golden.windows import Windows
 
 __all__ = ["Ring"]
 
@@ -120,25 +121,37 @@ class Ring:
             block, count = values["argument_block"] + rank * values["argument_stride"], values["arguments"]
             if count and block + 8 * count > len(self.memory):
                 raise self._fault(FaultCode.MEMORY_READ, values["argument_block"])
+            if count and not all(self._windows.allows(at, "read") for at in (block, block + 8 * count - 1)):
+                raise self._fault(FaultCode.PROTECTION, values["argument_block"])
             raw = self._word(block, 8 * count) if count else b""
             arguments.append([int(word) for word in np.frombuffer(raw, "<u8")])
-        self._launch = self.dispatcher.begin(mask, values["program"], values["length"], arguments)
+        self._launch = self.dispatcher.begin(mask, values["program"], values["length"], arguments, self._windows)
         self._queued = self._launch is None
         return self._launch is not None and self._run(self._launch)
 
     def _run(self, launch: Launch) -> bool:
         moved = launch.run()
+        if not launch.done and self.values["watchdog"]:  # without a clock: what can't go on never ends
+            raise launch.stalled()
         return self._finish() if launch.done else moved
+
+    @property
+    def _windows(self) -> Windows:
+        return Windows.of_registers(self.values)
 
     def _fault(self, code: FaultCode, address: int = 0) -> Fault:
         return Fault(code, Unit.COMMAND, address, self.values["read"])
 
     def _word(self, address: int, size: int) -> bytes:
+        if not self._windows.allows(address, "read"):
+            raise self._fault(FaultCode.PROTECTION, address)
         if address + size > len(self.memory):
             raise self._fault(FaultCode.MEMORY_READ, address)
         return self.memory[address : address + size].tobytes()
 
     def _write_word(self, address: int, value: int) -> None:
+        if not self._windows.allows(address, "write"):
+            raise self._fault(FaultCode.PROTECTION, address)
         if address + 8 > len(self.memory):
             raise self._fault(FaultCode.MEMORY_WRITE, address)
         self.memory[address : address + 8] = np.frombuffer(value.to_bytes(8, "little"), np.uint8)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import ClockDomain, ClockSignal, Module, ResetSignal, Signal, ValueLike
+from amaranth.hdl import ClockDomain, ClockSignal, DomainRenamer, Module, ResetSignal, Signal, ValueLike
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -31,12 +31,13 @@ class ClockGate(wiring.Component):
         return m
 
 
-def gated(m: Module, name: str, wake: ValueLike) -> None:
-    """Give module `m` the clock domain `name`, which rests where `wake` is low.
+def gated(m: Module, name: str, wake: ValueLike, domain: str = "sync") -> None:
+    """Give module `m` the clock domain `name`: `domain`, resting where `wake` is low.
 
     At rest it costs no power, and a simulator no time.
     """
-    domain = ClockDomain(name, local=True)
-    m.domains += domain
-    m.submodules[f"{name}_clock"] = gate = Shared(ClockGate(), name="gemel_clock_gate")
-    m.d.comb += [gate.wake.eq(wake), domain.clk.eq(gate.gated), domain.rst.eq(ResetSignal())]
+    rests = ClockDomain(name, local=True)
+    m.domains += rests
+    gate = Shared(ClockGate(), name="gemel_clock_gate")
+    m.submodules[f"{name}_clock"] = DomainRenamer(domain)(gate)
+    m.d.comb += [gate.wake.eq(wake), rests.clk.eq(gate.gated), rests.rst.eq(ResetSignal(domain))]

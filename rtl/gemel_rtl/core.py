@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, DomainRenamer, Module, Mux, Value
+from amaranth.hdl import Cat, ClockDomain, ClockSignal, DomainRenamer, Module, Mux, ResetSignal, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -13,22 +13,29 @@ from gemel_rtl.counters import COUNTS, Counters
 from gemel_rtl.dma.load import LoadUnit
 from gemel_rtl.dma.store import StoreUnit
 from gemel_rtl.interfaces import PC_BITS, Trace, axi_read, axi_write, l1_read_port, l1_write, l1_write_port
-from gemel_rtl.l1.l1 import L1, REMOTE_READ, REMOTE_WRITE
+from gemel_rtl.l1.l1 import L1, READ_PORTS, REMOTE_READ, REMOTE_WRITE
 from gemel_rtl.l1.read_share import ReadShare
 from gemel_rtl.launch import Launch
+from gemel_rtl.noc.guard import ReadGuard, WriteGuard
 from gemel_rtl.noc.merge import Merge
 from gemel_rtl.noc.peers import message_layout, peer_layout, ranked, targets_of
 from gemel_rtl.noc.read_merge import ReadMerge
 from gemel_rtl.sequencer.decode import UNITS
 from gemel_rtl.sequencer.inflight import InFlight
+from gemel_rtl.sequencer.legality import any_of
 from gemel_rtl.sequencer.semaphores import Semaphores
 from gemel_rtl.sequencer.sequencer import Sequencer
 from gemel_rtl.sequencer.supervisor import Supervisor
 from gemel_rtl.shared import Shared
 from gemel_rtl.tensor import TensorCore
 from gemel_rtl.vector import VectorCore
+from gemel_rtl.watch import SEEN, Watch
+from gemel_rtl.windows import Windows
 
 __all__ = ["Core"]
+
+LEAST_RESET = 4
+"""Cycles that a core's reset lasts at least."""
 
 
 def _peer_members(config: ChipConfig) -> dict[str, wiring.Member]:
@@ -84,39 +91,44 @@ class Core(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        m.submodules.sequencer = sequencer = Sequencer(self.config, id_bits=self.id_bits)
-        m.submodules.load_unit = load = LoadUnit(self.config, id_bits=self.id_bits)
-        m.submodules.tensor_core = tensor = TensorCore(self.config)
+        idle_buses, abandoned = Signal(), Signal()
+        self._restart(m, idle_buses, abandoned)
+        inside = DomainRenamer("core")  # all but the guards and L1, which other cores may be using
+        sequencer = Sequencer(self.config, id_bits=self.id_bits)
+        m.submodules.sequencer = inside(sequencer)
+        load = LoadUnit(self.config, id_bits=self.id_bits)
+        m.submodules.load_unit = inside(load)
+        tensor = TensorCore(self.config)
+        m.submodules.tensor_core = inside(tensor)
         vector = VectorCore(self.config)
         m.submodules.vector_core = DomainRenamer("vector")(vector)
-        m.submodules.store_unit = store = StoreUnit(self.config, id_bits=self.id_bits)
+        store = StoreUnit(self.config, id_bits=self.id_bits)
+        m.submodules.store_unit = inside(store)
         several = self.config.cores > 1
         m.submodules.l1 = l1 = L1(self.config, remote=several)
         workers = {Unit.LOAD: load, Unit.TENSOR: tensor, Unit.STORE: store, Unit.VECTOR: vector}
         everybody = {Unit.SEQUENCER: sequencer, **workers}
-        m.submodules.semaphores = semaphores = Semaphores(len(everybody) + several)
-        m.submodules.supervisor = supervisor = Supervisor(tuple(everybody))
-        m.submodules.counters = counters = Counters(self.config)
+        semaphores = Semaphores(len(everybody) + several)
+        m.submodules.semaphores = inside(semaphores)
+        supervisor = Supervisor(tuple(everybody))
+        m.submodules.supervisor = inside(supervisor)
+        counters = Counters(self.config)
+        m.submodules.counters = inside(counters)
 
-        # SCATTER_ADD reads what it adds to beside the program's fetches.
-        m.submodules.fetch_merge = fetch_merge = ReadMerge(self.config, 2, id_bits=self.id_bits)
-        wiring.connect(m, sequencer.bus, fetch_merge.i[0])
-        wiring.connect(m, store.read_bus, fetch_merge.i[1])
-        wiring.connect(m, fetch_merge.o, wiring.flipped(self.fetch_bus))
-        wiring.connect(m, load.bus, wiring.flipped(self.load_bus))
-        wiring.connect(m, store.bus, wiring.flipped(self.store_bus))
+        self._guards(m, sequencer, load, store, supervisor, idle_buses)
         wiring.connect(m, load.l1, l1.load)
         wiring.connect(m, tensor.l1_a, l1.a)
         wiring.connect(m, tensor.l1_b, l1.b)
         wiring.connect(m, tensor.l1_c, l1.c)
         wiring.connect(m, tensor.l1_d, l1.d)
         # Lists of indices are rare reads: they share STORE's port.
-        m.submodules.store_port = store_port = ReadShare(self.config, 3)
+        store_port = ReadShare(self.config, 3)
+        m.submodules.store_port = inside(store_port)
         for port, initiator in zip(store_port.i, (load.indices, store.indices, store.l1), strict=True):
             wiring.connect(m, initiator, port)
         wiring.connect(m, store_port.o, l1.store)
         # At rest, the vector core only waits for an instruction or an abort.
-        gated(m, "vector", vector.awake | vector.issue.valid | vector.sup.abort)
+        gated(m, "vector", vector.awake | vector.issue.valid | vector.sup.abort, "core")
         wiring.connect(m, vector.l1_read, l1.vector)
         wiring.connect(m, vector.l1_write, l1.vector_store)
 
@@ -131,13 +143,14 @@ class Core(wiring.Component):
             supervisor.start.eq(launch.start),
             supervisor.cancel.eq(launch.cancel),
             supervisor.finished.eq(sequencer.done),
-            launch.done.eq(supervisor.done),
+            launch.done.eq(supervisor.done | abandoned),
             launch.fault.eq(supervisor.fault),
             semaphores.clear.eq(launch.start),
             semaphores.select.eq(self.semaphore_select),
             self.semaphore_value.eq(semaphores.value),
         ]
         wiring.connect(m, semaphores.fault, supervisor.semaphores)
+        self._watch(m, everybody, supervisor, counters, l1)
         for i, (unit, component) in enumerate(everybody.items()):
             wiring.connect(m, component.sup, getattr(supervisor, f"unit_{i}"))
             wiring.connect(m, component.semaphores, getattr(semaphores, f"port_{i}"))
@@ -218,13 +231,95 @@ class Core(wiring.Component):
             self.message.ready.eq(Mux(message.writes, messages.ready, signal.ready)),
         ]
 
+    def _restart(self, m: Module, idle_buses: Signal, abandoned: Signal) -> None:
+        """The domain "core", reset on request for some cycles and until nothing is under way on the buses.
+
+        `abandoned`: a launch ends so.
+        """
+        domain = ClockDomain("core", local=True)
+        m.domains += domain
+        running = Signal()
+        left = Signal(range(LEAST_RESET + 1))
+        ends = Signal()
+        m.d.comb += [
+            domain.clk.eq(ClockSignal()),
+            domain.rst.eq(ResetSignal() | self.launch.resetting),
+            ends.eq(self.launch.resetting & (left == 0) & idle_buses),
+            abandoned.eq(ends & running),
+        ]
+        with m.If(left != 0):
+            m.d.sync += left.eq(left - 1)
+        with m.If(ends):
+            m.d.sync += self.launch.resetting.eq(0)
+        with m.If(self.launch.reset):
+            m.d.sync += [self.launch.resetting.eq(1), left.eq(LEAST_RESET)]
+        with m.If(self.launch.done):
+            m.d.sync += running.eq(0)
+        with m.If(self.launch.start):
+            m.d.sync += running.eq(1)
+
+    def _guards(
+        self, m: Module, sequencer: Sequencer, load: LoadUnit, store: StoreUnit, supervisor: Supervisor, idle: Signal
+    ) -> None:
+        """The guards between the units and the buses; what they find goes to the supervisor."""
+        # SCATTER_ADD reads what it adds to beside the program's fetches.
+        m.submodules.fetch_merge = fetch_merge = ReadMerge(self.config, 2, id_bits=self.id_bits)
+        wiring.connect(m, fetch_merge.o, wiring.flipped(self.fetch_bus))
+        reads = {
+            "fetch": (Unit.SEQUENCER, sequencer.bus, fetch_merge.i[0]),
+            "load": (Unit.LOAD, load.bus, wiring.flipped(self.load_bus)),
+            "add": (Unit.STORE, store.read_bus, fetch_merge.i[1]),
+        }
+        windows = Signal(Windows)
+        with m.If(self.launch.start):
+            m.d.sync += windows.eq(self.launch.windows)
+        guards: list[Any] = []
+        found: dict[Unit, list[Value]] = {}
+        for name, (unit, inner, outer) in (
+            reads | {"store": (Unit.STORE, store.bus, wiring.flipped(self.store_bus))}
+        ).items():
+            guard = ReadGuard(self.config, self.id_bits) if name in reads else WriteGuard(self.config, self.id_bits)
+            m.submodules[f"guard_{name}"] = guard
+            wiring.connect(m, inner, guard.i)
+            wiring.connect(m, guard.o, outer)
+            m.d.comb += [
+                guard.windows.eq(windows),
+                guard.isolate.eq(self.launch.resetting),
+                guard.clear.eq(self.launch.start),
+            ]
+            guards.append(guard)
+            found.setdefault(unit, []).append(guard.cause)
+        for i, unit in enumerate(supervisor.units):
+            if unit in found:
+                m.d.comb += getattr(supervisor, f"cause_{i}").eq(any_of(found[unit]))
+        m.d.comb += idle.eq(Cat(guard.idle for guard in guards).all())
+
+    def _watch(self, m: Module, everybody: dict[Unit, Any], supervisor: Supervisor, counters: Counters, l1: L1) -> None:
+        """What the units can't see themselves, and how many errors were corrected."""
+        watch = Watch(self.config.ecc)
+        m.submodules.watch = DomainRenamer("core")(watch)
+        wiring.connect(m, watch.fault, supervisor.watch)
+        corrected = everybody[Unit.SEQUENCER].corrected + everybody[Unit.VECTOR].corrected
+        m.d.comb += [
+            watch.start.eq(self.launch.start),
+            watch.limit.eq(self.launch.watchdog),
+            watch.clear.eq(self.launch.done),
+            supervisor.watched.eq(watch.unit),
+            counters.corrected.eq(corrected + l1.corrected if self.config.ecc else corrected),
+            *(getattr(watch, f"{unit.name.lower()}_pc").eq(everybody[unit].sup.pc) for unit in (Unit.SEQUENCER, *SEEN)),
+        ]
+        if self.config.ecc:
+            own = l1.error.ports[: len(READ_PORTS)]  # what other cores read is theirs
+            m.d.comb += [watch.error.ports.eq(own), watch.error.address.eq(l1.error.address)]
+
     def _connect_worker(self, m: Module, sequencer: Sequencer, unit: Unit, component: Any, source: Value) -> Value:
         """Issue, timeline and the index of the instruction that signals; whether the unit has work."""
         name = unit.name.lower()
         issue = getattr(sequencer, f"issue_{name}")
         trace = getattr(self, f"trace_{name}")
         wiring.connect(m, issue, component.issue)
-        m.submodules[f"in_flight_{name}"] = in_flight = Shared(InFlight(), name="gemel_in_flight")
+        in_flight = Shared(InFlight(), name="gemel_in_flight")
+        m.submodules[f"in_flight_{name}"] = DomainRenamer("core")(in_flight)
         m.d.comb += [
             in_flight.taken.eq(issue.valid & issue.ready),
             in_flight.pc.eq(issue.payload.pc),

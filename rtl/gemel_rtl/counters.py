@@ -24,6 +24,7 @@ COUNTS = {
     "store_busy": 32,
     "vector_busy": 32,
     "saturated": 32,
+    "ecc_corrected": 32,
 }
 """The results that have registers of their own, and their widths."""
 
@@ -36,15 +37,26 @@ class Counters(wiring.Component):
 
     Parameters: config.
     Members: `start`, `delivered`, `done`; `tensor`, `load`, `store`, `vector`: busy in this cycle; `raised`: flags
-    raised in this cycle; `<unit>_activity`: its class in this cycle; `<work>`: what this cycle adds to a counter of
-    work (of `gemel_golden.counters.WORK`); `asked`, `beat`, `last_beat`: LOAD's addresses and beats; `select`,
-    `value`: a counter by its number, two cycles later; and those of `COUNTS`: as the registers of these names.
+    raised in this cycle; `corrected`: words with an error corrected; `<unit>_activity`: its class in this cycle;
+    `<work>`: what this cycle adds to a counter of work (of `gemel_golden.counters.WORK`); `asked`, `beat`, `last_beat`:
+    LOAD's addresses and beats; `select`, `value`: a counter by its number, two cycles later; and those of `COUNTS`: as
+    the registers of these names.
     """
 
     def __init__(self, config: ChipConfig):
         self.config = config
         units = {"tensor": 1, "load": 1, "store": 1, "vector": 1}
-        inputs = {"start": 1, "delivered": 1, "done": 1, **units, "raised": 3, "asked": 1, "beat": 1, "last_beat": 1}
+        inputs = {
+            "start": 1,
+            "delivered": 1,
+            "done": 1,
+            **units,
+            "raised": 3,
+            "asked": 1,
+            "beat": 1,
+            "last_beat": 1,
+            "corrected": 10,
+        }
         inputs |= {f"{unit.name.lower()}_activity": ACTIVITY_BITS for unit in UNITS}
         inputs |= {f"{name}_now": WORK_BITS.get(name, 1) for name in WORK}
         super().__init__(
@@ -69,7 +81,11 @@ class Counters(wiring.Component):
             ):
                 with m.If(busy):
                     m.d.sync += count.eq(count + 1)
-            m.d.sync += [counting.eq(counted), self.flags.eq(self.flags | self.raised)]
+            m.d.sync += [
+                counting.eq(counted),
+                self.flags.eq(self.flags | self.raised),
+                self.ecc_corrected.eq(self.ecc_corrected + self.corrected),
+            ]
         with m.If(self.done):
             m.d.sync += [running.eq(0), counting.eq(0)]
         with m.If(self.start):

@@ -35,11 +35,10 @@ def l1_write(config: ChipConfig) -> data.StructLayout:
 def l1_read_port(config: ChipConfig) -> wiring.Signature:
     """Initiator side of a read port. `valid` and `data` come, in order, `L1.read_latency` cycles after `req`'s
     transfer; they can't be held back, so the initiator asks only for what it has room for. Halves not enabled hold
-    anything.
+    anything. `error`, beside them where L1 has check bits: the data are wrong beyond correction.
     """
-    return wiring.Signature(
-        {"req": Out(stream.Signature(l1_request(config))), "valid": In(1), "data": In(data.ArrayLayout(8 * CHUNK, 2))}
-    )
+    answer = {"valid": In(1), "data": In(data.ArrayLayout(8 * CHUNK, 2))} | ({"error": In(1)} if config.ecc else {})
+    return wiring.Signature({"req": Out(stream.Signature(l1_request(config)))} | answer)
 
 
 def l1_write_port(config: ChipConfig) -> wiring.Signature:

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 from gemel_golden.config import ChipConfig
 from gemel_golden.isa import FAULT_BITS
 from gemel_rtl.interfaces import PC_BITS
+from gemel_rtl.windows import Windows
 
 __all__ = ["Argument", "FaultRecord", "Launch", "RingFault", "ring_launch"]
 
@@ -23,19 +24,25 @@ Launch = wiring.Signature(
         "start": Out(1),
         "program": Out(64),
         "length": Out(PC_BITS),
+        "windows": Out(Windows),
+        "watchdog": Out(32),
         "argument": Out(Argument),
         "argument_valid": Out(1),
         "go": Out(1),
         "cancel": Out(1),
         "team": Out(MAX_CORES),
+        "reset": Out(1),
+        "resetting": In(1),
         "done": In(1),
         "fault": In(FaultRecord),
     }
 )
-"""The dispatcher's side. `start`: a pulse with the program's address and length; fetching begins. Beats of
-arguments follow; `go`, held from after the last of them, lets the first instruction execute. `cancel`: a pulse that
-ends the launch as a fault would. `team`, while the launch runs: the cores that run it. `done`: a pulse when all is
-drained; `fault` is the record then, and stays until `start`."""
+"""The dispatcher's side. `start`: a pulse with the program's address and length, the windows that its accesses must lie
+in and the cycles that it may run (0: any number); fetching begins. Beats of arguments follow; `go`, held from after the
+last of them, lets the first instruction execute. `cancel`: a pulse that ends the launch as a fault would. `reset`: a
+pulse that resets all of the core but what L1 holds, once the buses have taken or given what is under way; `resetting`
+until then, and no `start` meanwhile; a launch under way is done then. `team`, while the launch runs: its cores.
+`done`: a pulse when all is drained; `fault` is the record then, and stays until `start`."""
 
 RingFault = data.StructLayout({name: field.shape for name, field in FaultRecord} | {"core": 5})
 """A core's fault record and the core."""
@@ -54,6 +61,8 @@ def ring_launch(config: ChipConfig) -> wiring.Signature:
             "cores": Out(config.cores),
             "program": Out(64),
             "length": Out(PC_BITS),
+            "windows": Out(Windows),
+            "watchdog": Out(32),
             "argument": Out(Argument),
             "argument_cores": Out(config.cores),
             "go": Out(1),

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from gemel.driver.launch import Launch, Result
     from gemel.driver.memory import OutOfDeviceMemory
     from gemel.driver.program import Program, reg
+    from gemel.driver.protection import Window
     from gemel.driver.stream import Event, Stream
     from gemel.kernels.activations import (
         elu,
@@ -81,6 +82,7 @@ __all__ = [
     "Stream",
     "Tensor",
     "TraceEvent",
+    "Window",
     "adamw",
     "add",
     "add_bias",
@@ -186,6 +188,7 @@ _HOMES = {
     "driver.launch": ("Launch", "Result"),
     "driver.memory": ("OutOfDeviceMemory",),
     "driver.program": ("Program", "reg"),
+    "driver.protection": ("Window",),
     "driver.stream": ("Event", "Stream"),
     "kernels.matmul": ("matmul",),
     "kernels.matmul_fp32": ("matmul_fp32",),

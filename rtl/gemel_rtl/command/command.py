@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from gemel_golden.config import ChipConfig
 from gemel_golden.registers import CHANNEL, CORE, ID_VALUE, VERSION
+from gemel_golden.windows import WINDOWS
 from gemel_rtl.command.registers import AxiLite, RegisterFile, page
 from gemel_rtl.command.rings import Rings
 from gemel_rtl.interfaces import Trace, axi_read, axi_write
@@ -84,6 +85,8 @@ class Command(wiring.Component):
                 control.write.eq(ring.write),
                 control.priority.eq(ring.priority),
                 control.fault_clear.eq(ring.fault_clear[0]),
+                control.watchdog.eq(ring.watchdog),
+                control.windows.enforced.eq(ring.window_rights[31]),
                 ring.status.eq(Cat(status.busy, status.running, status.fault.code != 0, status.waiting, status.queued)),
                 ring.read.eq(status.read),
                 self.trace[r].start.eq(status.begins),
@@ -98,4 +101,11 @@ class Command(wiring.Component):
                 chip.irq_status_set[r].eq(status.interrupt),
                 chip.irq_status_set[FAULTS + r].eq(status.faulted),
             ]
+            for i in range(WINDOWS):
+                window = control.windows.windows[i]
+                m.d.comb += [
+                    window.base.eq(getattr(ring, f"window{i}_base")),
+                    window.limit.eq(getattr(ring, f"window{i}_limit")),
+                    Cat(window.read, window.write).eq(ring.window_rights.word_select(i, 2)),
+                ]
         return m

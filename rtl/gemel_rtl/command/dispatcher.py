@@ -27,7 +27,7 @@ class Dispatcher(wiring.Component):
 
     Parameters: config.
     Members: `ring` (array): the rings' launches; `priority` (array over rings); `core` (array): the cores; `reset`: bit
-    c ends core c's launch with CANCELLED.
+    c resets core c and ends its launch with CANCELLED.
     """
 
     def __init__(self, config: ChipConfig):
@@ -50,7 +50,8 @@ class Dispatcher(wiring.Component):
         whole = [Signal(len(cores), name=f"whole_{r}", reset_less=True) for r in rings]
         taken = Signal(len(cores))
         # A core that is done stays the launch's until all are: others of it may still signal it or write to its L1.
-        m.d.comb += taken.eq(any_of(Mux(left[r].any(), whole[r], 0) for r in rings))
+        resetting = Cat(core.resetting for core in self.core)
+        m.d.comb += taken.eq(any_of([resetting, *(Mux(left[r].any(), whole[r], 0) for r in rings)]))
 
         for r in rings:
             wanted = self.ring[r].cores
@@ -93,10 +94,11 @@ class Dispatcher(wiring.Component):
             core = self.core[c]
             owned = [left[r][c] for r in rings]
             starts = [granted[r] & self.ring[r].cores[c] for r in rings]
-            m.d.comb += core.start.eq(any_of(starts))
+            m.d.comb += [core.start.eq(any_of(starts)), core.reset.eq(self.reset[c])]
             for r in rings:
                 with m.If(starts[r]):
-                    m.d.comb += [core.program.eq(self.ring[r].program), core.length.eq(self.ring[r].length)]
+                    names = ("program", "length", "windows", "watchdog")
+                    m.d.comb += [getattr(core, name).eq(getattr(self.ring[r], name)) for name in names]
                 with m.If(owned[r]):
                     m.d.comb += [
                         core.argument.eq(self.ring[r].argument),

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, ValueLike
 from amaranth.lib import enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -15,6 +15,7 @@ from gemel_rtl.command.writer import word_write
 from gemel_rtl.interfaces import AXI_DATA_BITS, PC_BITS
 from gemel_rtl.launch import RingFault, ring_launch
 from gemel_rtl.sequencer.legality import any_of, illegal_field, is_kind
+from gemel_rtl.windows import Windows, allows
 
 __all__ = ["CommandProcessor", "Control", "Status"]
 
@@ -46,6 +47,8 @@ Control = wiring.Signature(
         "size": Out(32),
         "write": Out(32),
         "priority": Out(PRIORITY_BITS),
+        "windows": Out(Windows),
+        "watchdog": Out(32),
         "fault_clear": Out(1),
     }
 )
@@ -127,6 +130,7 @@ class CommandProcessor(wiring.Component):
             ring.error.eq(self.error),
             status.begins.eq(state == State.CHECK),
             status.packet.eq(Cat(status.read[:16], bits[:8])),
+            ring.refused.eq(~allows(m, control.windows, ring.address.payload, "read", "packet")),
             status.busy.eq((state != State.IDLE) | (control.enable & (status.read != control.write))),
             status.waiting.eq((state == State.LOOK) | (state == State.COMPARE) | (state == State.PAUSE)),
         ]
@@ -150,6 +154,8 @@ class CommandProcessor(wiring.Component):
             self.launch.program.eq(launch["program"]),
             self.launch.length.eq(launch["length"]),
             self.launch.cores.eq(mask),
+            self.launch.windows.eq(control.windows),
+            self.launch.watchdog.eq(control.watchdog),
         ]
 
         # Arguments: `beats` for each core of `to_ask`, in order, at `place`; those of `to_answer` haven't come yet.
@@ -164,6 +170,9 @@ class CommandProcessor(wiring.Component):
         failed = Signal()
         pause = Signal(range(POLL_CYCLES))
         in_range = Signal()
+        readable = Signal()
+        refused = Signal()
+        forbidden = Signal(reset_less=True)
         ask = Signal(len(place))
         argument = self.launch.argument
         m.d.comb += [
@@ -173,7 +182,8 @@ class CommandProcessor(wiring.Component):
             argument.beat.eq(answered),
             argument.words.eq(self.data),
             argument.enable.eq(Cat(launch["arguments"] > 8 * answered + w for w in range(8))),
-            in_range.eq(~ask[high - SHIFT :].any()),
+            readable.eq(allows(m, control.windows, self.word.payload, "read", "argument")),
+            in_range.eq(~ask[high - SHIFT :].any() & readable),
             status.running.eq((state == State.ARGUMENTS) | (state == State.RUN) | (state == State.CANCEL)),
             self.launch.go.eq(state == State.RUN),
         ]
@@ -190,7 +200,7 @@ class CommandProcessor(wiring.Component):
             m.d.comb += [given_up.eq(1), status.ends.eq(1)]
             m.d.sync += state.eq(State.IDLE)
 
-        def fail(code: FaultCode, at: Signal | int = 0) -> None:
+        def fail(code: ValueLike, at: Signal | int = 0) -> None:
             m.d.sync += [
                 status.fault.code.eq(code),
                 status.fault.unit.eq(Unit.COMMAND),
@@ -213,6 +223,8 @@ class CommandProcessor(wiring.Component):
             with m.Case(State.CHECK):
                 own = Signal(64)
                 m.d.comb += own.eq(Mux(found[PacketType.LAUNCH], launch["argument_block"], wait["address"]))
+                may_read, may_write = (allows(m, control.windows, own, right, right) for right in ("read", "write"))
+                accesses = ~found[PacketType.NOP] & (~found[PacketType.LAUNCH] | (launch["arguments"] != 0))
                 m.d.sync += [
                     illegal.eq(
                         ~any_of(found.values())
@@ -220,11 +232,9 @@ class CommandProcessor(wiring.Component):
                         | (found[PacketType.LAUNCH] & launch["cores"][self.config.cores :].any())
                     ),
                     address.eq(own),
-                    beyond.eq(
-                        own[high:].any()
-                        & (~found[PacketType.LAUNCH] | (launch["arguments"] != 0))
-                        & ~found[PacketType.NOP]
-                    ),
+                    beyond.eq(own[high:].any() & accesses),
+                    forbidden.eq(accesses & ~Mux(found[PacketType.SIGNAL], may_write, may_read)),
+                    refused.eq(0),
                     state.eq(State.EXECUTE),
                     place.eq(own[SHIFT:]),
                     asked.eq(0),
@@ -235,9 +245,12 @@ class CommandProcessor(wiring.Component):
                 ]
             with m.Case(State.EXECUTE):
                 with m.If(unreadable):
-                    fail(FaultCode.MEMORY_READ, where)
+                    readable_there = allows(m, control.windows, where, "read", "there")
+                    fail(Mux(readable_there, FaultCode.MEMORY_READ, FaultCode.PROTECTION), where)
                 with m.Elif(illegal):
                     fail(FaultCode.ILLEGAL_PACKET)
+                with m.Elif(forbidden):
+                    fail(FaultCode.PROTECTION, address)
                 with m.Elif(beyond & found[PacketType.SIGNAL]):
                     fail(FaultCode.MEMORY_WRITE, address)
                 with m.Elif(beyond):
@@ -274,7 +287,7 @@ class CommandProcessor(wiring.Component):
                         m.d.comb += self.launch.cancel.eq(1)
                         m.d.sync += state.eq(State.CANCEL)
                 with m.Elif((asked == answered) & (to_ask == to_answer) & ~in_range):
-                    m.d.sync += [to_ask.eq(0), to_answer.eq(0), failed.eq(1)]
+                    m.d.sync += [to_ask.eq(0), to_answer.eq(0), failed.eq(1), refused.eq(~readable)]
             with m.Case(State.RUN):
                 with m.If(self.launch.done & (self.launch.fault.code == 0)):
                     finish()
@@ -285,7 +298,7 @@ class CommandProcessor(wiring.Component):
                     stop()
             with m.Case(State.CANCEL):
                 with m.If(self.launch.done):
-                    fail(FaultCode.MEMORY_READ, address)
+                    fail(Mux(refused, FaultCode.PROTECTION, FaultCode.MEMORY_READ), address)
             with m.Case(State.LOOK):
                 m.d.comb += self.word.valid.eq(1)
                 with m.If(self.word.ready):

@@ -29,8 +29,8 @@ class Ring(wiring.Component):
     Parameters: config.
     Members: `enable`, `base`, `size`, `written`: the registers (once disabled, what was fetched is forgotten and
     fetching begins anew with packet `read`); `address`: asks for 64 bytes, which come in `data`, `error` while
-    `data_valid`; `o_valid`, `o_ready`, `o_bits`, `o_address`: a packet and where it lay, `o_error`: it couldn't be
-    read; `awake`: there is something to do.
+    `data_valid`, unless the address is `refused`; `o_valid`, `o_ready`, `o_bits`, `o_address`: a packet and where it
+    lay, `o_error`: it couldn't be read; `awake`: there is something to do.
     """
 
     def __init__(self, config: ChipConfig):
@@ -46,6 +46,7 @@ class Ring(wiring.Component):
                 "data_valid": In(1),
                 "data": In(8 * PACKET_BYTES),
                 "error": In(1),
+                "refused": In(1),
                 "o_valid": Out(1),
                 "o_ready": In(1),
                 "o_bits": Out(8 * PACKET_BYTES),
@@ -66,7 +67,7 @@ class Ring(wiring.Component):
         m.d.comb += [
             index.eq(fetched & Mux(self.size == 0, 0, self.size - 1)),
             beyond.eq(word[self.config.mem_address_bits - SHIFT :].any()),
-            self.address.valid.eq((state == State.ASK) & ~beyond),
+            self.address.valid.eq((state == State.ASK) & ~beyond & ~self.refused),
             self.address.payload.eq(word << SHIFT),
             self.o_valid.eq((state == State.FULL) & self.enable & ~forget),
             self.o_address.eq(word << SHIFT),
@@ -84,7 +85,7 @@ class Ring(wiring.Component):
                 with m.Elif(fetched != self.written):
                     m.d.sync += state.eq(State.ASK)
             with m.Case(State.ASK):
-                with m.If(beyond):
+                with m.If(beyond | self.refused):
                     m.d.sync += [self.o_error.eq(1), state.eq(State.FULL)]
                 with m.Elif(self.address.ready):
                     m.d.sync += state.eq(State.WAIT)

@@ -15,7 +15,7 @@ __all__ = ["Aperture"]
 AHEAD = 8
 """Reads under way or waiting for the bus: covers L1's latency and its conflicts."""
 WORD_SHIFT = ceil_log2(WORD)
-DECODE_ERROR = 3
+SLAVE_ERROR, DECODE_ERROR = 2, 3
 
 
 class _Walk:
@@ -36,7 +36,8 @@ class _Walk:
 
 
 class Aperture(wiring.Component):
-    """Every core's L1 in memory addresses (`gemel_golden.aperture`): a beat is a word; DECERR where there is none.
+    """Every core's L1 in memory addresses (`gemel_golden.aperture`): a beat is a word; DECERR where there is none,
+    SLVERR for data that L1's check bits can't correct.
 
     Reads and writes go beside each other, a beat a cycle each when L1 grants it, bursts in the order of their
     addresses. A write's answer comes after its last L1 write: whoever is told of it sees the bytes. Bits above the
@@ -67,7 +68,7 @@ class Aperture(wiring.Component):
     def _reads(self, m: Module) -> None:
         ar, r = self.read.ar, self.read.r
         m.submodules.tags = tags = Queue(data.StructLayout({"id": self.id_bits, "outside": 1, "last": 1}), AHEAD)
-        m.submodules.arrived = arrived = Queue(AXI_DATA_BITS, AHEAD)
+        m.submodules.arrived = arrived = Queue(data.StructLayout({"data": AXI_DATA_BITS, "error": 1}), AHEAD)
         walk = _Walk(m, self.config, ar.payload.addr, "read")
         position, granted, go = Signal(8), Signal(), Signal()
         m.d.comb += [
@@ -94,14 +95,16 @@ class Aperture(wiring.Component):
             with m.If(request.valid & request.ready):
                 m.d.comb += granted.eq(1)
             with m.If(port.valid):  # one at a time: requests go out one a cycle and all take equally long
-                m.d.comb += [arrived.i.valid.eq(1), arrived.i.payload.eq(Cat(port.data))]
+                m.d.comb += [arrived.i.valid.eq(1), arrived.i.payload.data.eq(Cat(port.data))]
+                if self.config.ecc:
+                    m.d.comb += arrived.i.payload.error.eq(port.error)
         head = tags.o.payload
         m.d.comb += [
             r.valid.eq(tags.o.valid & (head.outside | arrived.o.valid)),
             r.payload.id.eq(head.id),
             r.payload.last.eq(head.last),
-            r.payload.resp.eq(Mux(head.outside, DECODE_ERROR, 0)),
-            r.payload.data.eq(Mux(head.outside, 0, arrived.o.payload)),
+            r.payload.resp.eq(Mux(head.outside, DECODE_ERROR, Mux(arrived.o.payload.error, SLAVE_ERROR, 0))),
+            r.payload.data.eq(Mux(head.outside, 0, arrived.o.payload.data)),
             tags.o.ready.eq(r.valid & r.ready),
             arrived.o.ready.eq(tags.o.ready & ~head.outside),
         ]

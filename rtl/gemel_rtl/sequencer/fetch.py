@@ -9,13 +9,17 @@ from amaranth.lib.wiring import In, Out
 
 from gemel_golden.config import ChipConfig
 from gemel_golden.isa import INSTRUCTION_BYTES
+from gemel_golden.memory.secded import CHECK_BITS, DATA_BITS
 from gemel_rtl.interfaces import PC_BITS, axi_read
+from gemel_rtl.numeric.secded import SecdedDecoder, check_bits
 
 __all__ = ["Fetch"]
 
 BURST = 16
 PAGE = 4096 // INSTRUCTION_BYTES
 WORD_SHIFT = INSTRUCTION_BYTES.bit_length() - 1
+CHECKED = 8 * INSTRUCTION_BYTES // DATA_BITS
+"""Parts of an instruction that have check bits of their own."""
 
 
 class Fetch(wiring.Component):
@@ -23,14 +27,16 @@ class Fetch(wiring.Component):
 
     Bursts of up to 16 instructions that stay within 4 KB and the program run ahead as long as nothing from `keep` on is
     overwritten. In a cycle of `read` with `available`, instruction `index` is read: `instruction` holds it from the
-    next cycle to the next `read`, and `error` that the bus had no good answer for it. While the reader waits
+    next cycle to the next `read`, and `error` the bus's response, if it was an error. With `config.ecc` the window
+    holds check bits: `corrected`, for a cycle after a `read` that found single errors; `damaged`, beside an
+    `instruction` with more of them. While the reader waits
     (`waiting`) for `pc`: an instruction before the window (a jump back) is fetched anew; `unreachable` says that
     memory has no such address.
 
     Parameters: config; id_bits, bus_id: width and value of ARID.
     Members: `start` with `entry` (the address of instruction 0) and `length` begins at instruction 0; `stop` ends
-    fetching; `index`, `read`, `available`, `instruction`, `error`; `waiting`, `pc`, `keep`, `unreachable`;
-    `delivered`: an instruction came; `idle`: nothing is under way on the bus; `bus`.
+    fetching; `index`, `read`, `available`, `instruction`, `error`, `corrected`, `damaged`; `waiting`, `pc`, `keep`,
+    `unreachable`; `delivered`: an instruction came; `idle`: nothing is under way on the bus; `bus`.
     """
 
     def __init__(self, config: ChipConfig, *, id_bits: int = 2, bus_id: int = 1):
@@ -46,7 +52,9 @@ class Fetch(wiring.Component):
                 "read": In(1),
                 "available": Out(1),
                 "instruction": Out(8 * INSTRUCTION_BYTES),
-                "error": Out(1),
+                "error": Out(2),
+                "corrected": Out(1),
+                "damaged": Out(1),
                 "waiting": In(1),
                 "pc": In(PC_BITS),
                 "keep": In(PC_BITS),
@@ -60,9 +68,10 @@ class Fetch(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         depth = self.config.fetch_depth
-        m.submodules.window = window = Memory(
-            shape=data.StructLayout({"bits": 8 * INSTRUCTION_BYTES, "error": 1}), depth=depth, init=[]
-        )
+        fields = {"bits": 8 * INSTRUCTION_BYTES, "error": 2}
+        if self.config.ecc:
+            fields["check"] = CHECK_BITS * CHECKED
+        m.submodules.window = window = Memory(shape=data.StructLayout(fields), depth=depth, init=[])
         write = window.write_port()
         read = window.read_port()
 
@@ -84,14 +93,28 @@ class Fetch(wiring.Component):
             self.delivered.eq(beat),
             write.addr.eq(fetched[: len(write.addr)]),
             write.data.bits.eq(r.payload.data),
-            write.data.error.eq(r.payload.resp != 0),
+            write.data.error.eq(r.payload.resp),
             write.en.eq(beat),
             read.addr.eq(self.index[: len(read.addr)]),
             read.en.eq(self.read),
-            self.instruction.eq(read.data.bits),
             self.error.eq(read.data.error),
             self.idle.eq(outstanding == 0),
         ]
+
+        if self.config.ecc:
+            m.submodules.decoder = decoder = SecdedDecoder(CHECKED)
+            fresh = Signal()
+            m.d.sync += fresh.eq(self.read)
+            m.d.comb += [
+                write.data.check.eq(check_bits(r.payload.data)),
+                decoder.data.eq(read.data.bits),
+                decoder.check.eq(read.data.check),
+                self.instruction.eq(decoder.fixed),
+                self.corrected.eq(fresh & decoder.corrected.any()),
+                self.damaged.eq(decoder.uncorrectable.any()),
+            ]
+        else:
+            m.d.comb += self.instruction.eq(read.data.bits)
 
         held = Signal(PC_BITS)
         offset = Signal(PC_BITS)

@@ -11,6 +11,7 @@ from gemel_golden.isa import INSTRUCTIONS, RANKS, SYNC_FIELDS, FaultCode, Field,
 from gemel_rtl.activity import classify
 from gemel_rtl.interfaces import PC_BITS, Issue, RankSignal, Semaphores, Supervision, axi_read
 from gemel_rtl.launch import Argument
+from gemel_rtl.noc.guard import CAUSES
 from gemel_rtl.sequencer.addresses import AddressRegisters
 from gemel_rtl.sequencer.decode import UNITS, Decode
 from gemel_rtl.sequencer.fetch import Fetch
@@ -55,7 +56,7 @@ class Sequencer(wiring.Component):
     `peers_idle`: nothing that this core sent to others is still to arrive.
     `issue_<unit>`: the units' queues; `queued_<unit>`: an instruction goes into it. `units_idle`: every unit
     is idle. `semaphores`, `sup` (see `gemel_rtl.interfaces`; after an abort it is idle). `delivered`: an instruction
-    came from memory. `bus`.
+    came from memory. `corrected`: an error in the window was corrected. `bus`.
     """
 
     def __init__(self, config: ChipConfig, *, id_bits: int = 2, bus_id: int = 1):
@@ -80,6 +81,7 @@ class Sequencer(wiring.Component):
                 "semaphores": Out(Semaphores),
                 "sup": Out(Supervision),
                 "delivered": Out(1),
+                "corrected": Out(1),
                 "bus": Out(axi_read(config, id_bits)),
             }
             | {f"issue_{unit.name.lower()}": Out(Issue) for unit in UNITS}
@@ -130,6 +132,7 @@ class Sequencer(wiring.Component):
             fetch.keep.eq(loops.keep),
             fetch.index.eq(pc),
             self.delivered.eq(fetch.delivered),
+            self.corrected.eq(fetch.corrected),
             decode.bits.eq(bits),
             registers.clear.eq(self.start),
             registers.argument.eq(self.argument),
@@ -154,7 +157,7 @@ class Sequencer(wiring.Component):
             m.d.sync += [signal.eq(decode.is_own(opcode)) for opcode, signal in operation.items()]
             m.d.sync += fault_code.eq(
                 Mux(
-                    fetch.error,
+                    fetch.error.any(),
                     FaultCode.FETCH,
                     Mux(
                         decode.known,
@@ -163,6 +166,11 @@ class Sequencer(wiring.Component):
                     ),
                 )
             )
+            for response, cause in CAUSES.items():
+                with m.If(fetch.error == response):
+                    m.d.sync += fault_code.eq(cause)
+            with m.If(fetch.damaged):
+                m.d.sync += fault_code.eq(FaultCode.ECC_FETCH)
 
         # Execute.
         x = Signal(64, reset_less=True)
@@ -223,7 +231,7 @@ class Sequencer(wiring.Component):
                 m.d.sync += state.eq(State.EXECUTE)
             with m.Case(State.EXECUTE):
                 with m.If(fault_code != FaultCode.NONE):
-                    stop(fault_code, Mux(fault_code == FaultCode.FETCH, address, 0))
+                    stop(fault_code, Mux((fault_code == FaultCode.FETCH) | fetch.error.any(), address, 0))
                 with m.Elif(operation[Opcode.SET]):
                     m.d.comb += registers.write.eq(1)
                     advance()

@@ -58,6 +58,7 @@ class VectorCore(wiring.Component):
     busy : Out, pulse, a bundle issued
     awake : Out, its clock is needed beside cycles in which an instruction is offered or an abort holds
     bundle : Out, index of the bundle on hand or, after a fault, at fault
+    corrected : Out, pulse, an error in the instruction memory was corrected
     flags : Out(3), pulses: invalid, overflow, saturated; saturated : Out(5), number of codes clamped in a cycle
     """
 
@@ -73,6 +74,7 @@ class VectorCore(wiring.Component):
                 "busy": Out(1),
                 "awake": Out(1),
                 "bundle": Out(range(VECTOR_BUNDLES)),
+                "corrected": Out(1),
                 "flags": Out(3),
                 "saturated": Out(5),
             }
@@ -109,7 +111,8 @@ class VectorCore(wiring.Component):
             program.read.eq(flow.read),
             program.index.eq(flow.index),
             check.bits.eq(bits),
-            legal.eq(~check.illegal & ~flow.illegal & ~flow.beyond),
+            legal.eq(~check.illegal & ~flow.illegal & ~flow.beyond & ~program.damaged),
+            self.corrected.eq(program.corrected),
         ]
 
         # Hazards beside registers.
@@ -377,6 +380,8 @@ class VectorCore(wiring.Component):
                 with m.Elif(flow.valid & ~legal & drained):
                     with m.If(flow.beyond):
                         stop(FaultCode.ILLEGAL_OPCODE)
+                    with m.Elif(program.damaged):
+                        stop(FaultCode.ECC_FETCH)
                     with m.Elif(check.illegal):
                         stop(FaultCode.ILLEGAL_FIELD)
                     with m.Else():

@@ -2,19 +2,28 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from gemel_golden.config import CHUNK, ChipConfig
 from gemel_golden.isa import VECTOR_BUNDLES
+from gemel_golden.memory.secded import CHECK_BITS, DATA_BITS
 from gemel_rtl.interfaces import l1_read_port
+from gemel_rtl.numeric.secded import SecdedDecoder, check_bits
 from gemel_rtl.vector.layouts import BUNDLE_BITS
 
 __all__ = ["ProgramMemory"]
 
 PAIRS = VECTOR_BUNDLES // 2
+CHECKED = BUNDLE_BITS // DATA_BITS
+"""Parts of a bundle that have check bits of their own."""
+
+
+def with_check_bits(bundle: Value) -> Value:
+    """A bundle and its check bits."""
+    return Cat(bundle, check_bits(bundle))
 
 
 class ProgramMemory(wiring.Component):
@@ -29,6 +38,8 @@ class ProgramMemory(wiring.Component):
         still until it is reset
     l1 : Out, read port
     read, index : In, read bundle `index`; bundle : Out
+    corrected, damaged : Out, with `config.ecc`: a single error was corrected in what was read in the cycle before;
+        there are more of them in `bundle`
     """
 
     def __init__(self, config: ChipConfig):
@@ -46,21 +57,38 @@ class ProgramMemory(wiring.Component):
                 "read": In(1),
                 "index": In(range(VECTOR_BUNDLES)),
                 "bundle": Out(BUNDLE_BITS),
+                "corrected": Out(1),
+                "damaged": Out(1),
             }
         )
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
+        width = BUNDLE_BITS + (CHECK_BITS * CHECKED if self.config.ecc else 0)
         banks = []
         for half in range(2):
-            m.submodules[f"bank{half}"] = bank = Memory(shape=BUNDLE_BITS, depth=PAIRS, init=[])
+            m.submodules[f"bank{half}"] = bank = Memory(shape=width, depth=PAIRS, init=[])
             banks.append((bank.write_port(), bank.read_port()))
         odd = Signal(reset_less=True)
         with m.If(self.read):
             m.d.sync += odd.eq(self.index[0])
         for _, read in banks:
             m.d.comb += [read.addr.eq(self.index[1:]), read.en.eq(self.read)]
-        m.d.comb += self.bundle.eq(Mux(odd, banks[1][1].data, banks[0][1].data))
+        stored = Signal(width)
+        m.d.comb += stored.eq(Mux(odd, banks[1][1].data, banks[0][1].data))
+        if self.config.ecc:
+            m.submodules.decoder = decoder = SecdedDecoder(CHECKED)
+            fresh = Signal()
+            m.d.sync += fresh.eq(self.read)
+            m.d.comb += [
+                decoder.data.eq(stored[:BUNDLE_BITS]),
+                decoder.check.eq(stored[BUNDLE_BITS:]),
+                self.bundle.eq(decoder.fixed),
+                self.corrected.eq(fresh & decoder.corrected.any()),
+                self.damaged.eq(decoder.uncorrectable.any()),
+            ]
+        else:
+            m.d.comb += self.bundle.eq(stored)
 
         address = Signal(64, reset_less=True)
         asked, landed = Signal.like(self.count), Signal.like(self.count)
@@ -84,7 +112,7 @@ class ProgramMemory(wiring.Component):
         for half, (write, _) in enumerate(banks):
             m.d.comb += [
                 write.addr.eq(at),
-                write.data.eq(self.l1.data[half]),
+                write.data.eq(with_check_bits(self.l1.data[half]) if self.config.ecc else self.l1.data[half]),
                 write.en.eq(come & ((landed != 1) | (half == 0))),
             ]
         with m.If(come):

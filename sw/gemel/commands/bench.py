@@ -10,6 +10,7 @@ import typer
 from gemel.commands.output import NOT_EXACT, Backend, ChipName, Json, cells, emit, fail
 
 if TYPE_CHECKING:
+    from gemel.bench.faults import Summary
     from gemel.bench.vector import Work
     from gemel.driver.device import Device
 
@@ -296,6 +297,42 @@ def golden(size: Annotated[int, typer.Option("--size", min=1, help="m, n and k")
 
     values = golden_speed(size=size)
     _finish(f"Golden {size} x {size} x {size}, GMAC/s", values, json)
+
+
+@app.command()
+def faults(
+    n: Annotated[int, typer.Option("--n", min=1, help="runs, one flipped bit in each")] = 1000,
+    chip: ChipName = "nano",
+    latency: Latency = 20,
+    seed: Annotated[int, typer.Option("--seed", help="of data, places and times")] = 0,
+    json: Json = False,
+) -> None:
+    """Flip stored bits of a chip with check bits while a kernel runs, and say what came of each."""
+    import gemel
+    from gemel.bench.faults import inject
+
+    with gemel.open(chip, memory_bytes=1 << 20, latency=latency, overrides={"ecc": True}, upsets=True) as device:
+        summary = inject(device, n, seed)
+    emit(summary.as_dict(), json, lambda screen: _show_faults(screen, f"{n} flips on {chip}", summary))
+    if summary.silent_protected:
+        raise fail(f"{summary.silent_protected} flips in protected structures gave wrong bytes silently", NOT_EXACT)
+
+
+def _show_faults(screen: Any, title: str, summary: Summary) -> None:
+    from rich.table import Table
+
+    values = summary.as_dict()
+    table = Table(title=title)
+    for row in values.pop("table").items():
+        if not table.columns:
+            table.add_column("structure")
+            for name in row[1]:
+                table.add_column(name, justify="right")
+        marks = {True: "yes", False: ""}
+        table.add_row(row[0], *(marks[v] if isinstance(v, bool) else str(v) for v in row[1].values()))
+    screen.print(table)
+    for name, value in cells(values):
+        screen.print(f"{name}: {value}")
 
 
 def _open(chip: str, backend: str, latency: int = 100, bandwidth: float = 64) -> Device:

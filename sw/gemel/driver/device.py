@@ -17,6 +17,7 @@ from gemel.driver.counters import Counters, read_counters
 from gemel.driver.launch import TIMEOUT, Launch, Result
 from gemel.driver.memory import Allocator
 from gemel.driver.program import Program
+from gemel.driver.protection import Protection, apply
 from gemel.driver.registers import Page
 from gemel.driver.ring import PACKETS_PER_LAUNCH, Ring, reserved
 from gemel.driver.stream import Arguments, Event, Stream
@@ -24,6 +25,7 @@ from gemel.sim import backend as backends
 from gemel_golden.config import ChipConfig, config
 from gemel_golden.isa import INSTRUCTION_BYTES, Unit
 from gemel_golden.registers import BLOCKS, CHIP, CORE
+from gemel_golden.windows import Window
 
 RING_ADDRESS = 4096
 """The first page stays unused: address 0 belongs to no buffer."""
@@ -83,6 +85,9 @@ class Device:
         self._faults: dict[int, faults.DeviceFault] = {}
         for ring in range(self.config.rings):
             self._prioritise(ring)
+        for stream in self._streams:
+            if stream.protection is not None:
+                apply(self._rings[stream.ring], stream.protection)
 
     def __enter__(self) -> Device:
         return self
@@ -120,34 +125,57 @@ class Device:
         own = self.current_stream is not self.default_stream
         return self.current_stream.cores if own else tuple(range(self.config.cores))
 
-    def stream(self, *, priority: int = 0, cores: Sequence[int] | None = None) -> Stream:
+    def stream(
+        self,
+        *,
+        priority: int = 0,
+        cores: Sequence[int] | None = None,
+        windows: Sequence[Window] = (),
+        watchdog: int = 0,
+    ) -> Stream:
         """A new stream.
 
         Parameters: `priority`, 0..7: of launches that want the same core, those of the highest priority go first, and
         among equals those of each ring in turn; a launch that runs isn't interrupted. `cores`: where its launches run;
         by default streams take the cores in turn. With more streams than the chip has rings some share a ring: their
-        launches wait for each other, and the ring has the highest of their priorities. Raises ValueError beyond the
-        limits.
+        launches wait for each other, and the ring has the highest of their priorities. `windows`: pages of memory
+        (`gemel.Window`), two at most, that the stream's launches may access and no others, beside their programs;
+        `watchdog`: cycles after which a launch is stopped (0: never). A stream with either has a ring of its own.
+        Raises ValueError beyond the limits.
         """
         if not 0 <= priority < PRIORITIES:
             raise ValueError(f"a priority lies in 0..{PRIORITIES - 1}, not {priority}")
         streams = list(self._streams)
+        closed = {stream.ring for stream in streams if stream.protection is not None}
+        protection = Protection(self, windows, watchdog) if windows or watchdog else None
+        if protection is not None:
+            closed |= {stream.ring for stream in streams}
+        if len(closed) == self.config.rings:
+            raise ValueError(f"none of the chip's {self.config.rings} rings is free for such a stream")
         chosen = (len(streams) % self.config.cores,) if cores is None else self._members(cores)
         ring = min(
-            range(self.config.rings),
+            (ring for ring in range(self.config.rings) if ring not in closed),
             key=lambda ring: (
                 sum(stream.ring == ring for stream in streams),
                 any(stream.ring == ring and self._priorities[stream] != priority for stream in streams),
             ),
         )
-        return self._stream(ring, priority, chosen)
+        return self._stream(ring, priority, chosen, protection)
 
-    def _stream(self, ring: int, priority: int, cores: tuple[int, ...]) -> Stream:
-        stream = Stream(self, ring, cores)
+    def _stream(self, ring: int, priority: int, cores: tuple[int, ...], protection: Protection | None = None) -> Stream:
+        stream = Stream(self, ring, cores, protection)
+        apply(self._rings[ring], protection)
         self._streams.add(stream)
         self._priorities[stream] = priority
         self._prioritise(ring)
         return stream
+
+    def release(self, stream: Stream) -> None:
+        """What `Stream.close` does."""
+        self._streams.discard(stream)
+        if stream.protection is not None:
+            apply(self._rings[stream.ring], None)
+        self._prioritise(stream.ring)
 
     def _prioritise(self, ring: int) -> None:
         highest = max((self._priorities[stream] for stream in self._streams if stream.ring == ring), default=0)
@@ -198,7 +226,8 @@ class Device:
         lists = _lists(arguments, len(members))
         ring = self._rings[stream.ring]
         self._make_room(ring, PACKETS_PER_LAUNCH)
-        code = self.upload(program.bytes, align=INSTRUCTION_BYTES)
+        code = stream.alloc(len(program.bytes), align=INSTRUCTION_BYTES)
+        code.write(program.bytes)
         begun = (self.backend.cycles, time.monotonic())
         mask = sum(1 << core for core in members)
         number = ring.launch(code.address, len(program), mask, [[int(value) for value in own] for own in lists])

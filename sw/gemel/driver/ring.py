@@ -12,6 +12,7 @@ from gemel.driver.registers import Page
 from gemel.sim.backend import Backend
 from gemel_golden.packets import MAX_ARGUMENTS, PACKET_BYTES, PacketType, encode_packet
 from gemel_golden.registers import RING
+from gemel_golden.windows import PAGE
 
 if TYPE_CHECKING:
     from gemel.driver.launch import Launch
@@ -25,8 +26,10 @@ TIMELINE_BYTES = 64
 
 
 def reserved(cores: int) -> int:
-    """Bytes of device memory that a ring takes: packets, argument blocks for all cores, the timeline."""
-    return PACKETS * PACKET_BYTES + LAUNCHES * cores * ARGUMENT_BYTES + TIMELINE_BYTES
+    """Bytes of device memory that a ring takes: packets, argument blocks for all cores, the timeline, in pages of its
+    own."""
+    used = PACKETS * PACKET_BYTES + LAUNCHES * cores * ARGUMENT_BYTES + TIMELINE_BYTES
+    return -(-used // PAGE) * PAGE
 
 
 class Ring:
@@ -38,7 +41,8 @@ class Ring:
 
     def __init__(self, backend: Backend, number: int, base: int, cores: int):
         self._memory = backend.memory
-        self._base = base
+        self.base = self._base = base
+        self.size = reserved(cores)
         self._block_bytes = cores * ARGUMENT_BYTES
         self._arguments = base + PACKETS * PACKET_BYTES
         self._timeline = self._arguments + LAUNCHES * self._block_bytes

@@ -11,6 +11,7 @@ from gemel.driver.buffer import Buffer
 from gemel.driver.copies import copy_program
 from gemel.driver.launch import TIMEOUT, Launch
 from gemel.driver.program import Program
+from gemel.driver.protection import Protection
 
 if TYPE_CHECKING:
     from gemel.driver.device import Device
@@ -23,7 +24,7 @@ class Event:
 
     def __init__(self, stream: Stream):
         self.stream = stream
-        self._word = stream.device.alloc(16)
+        self._word = stream.alloc(16)
         self._word.write(np.zeros(2, "<u8"))
 
     @property
@@ -58,8 +59,9 @@ class Stream:
     `ring`: the number of its command ring; `cores`: where its launches run unless they say otherwise.
     """
 
-    def __init__(self, device: Device, ring: int, cores: tuple[int, ...]):
+    def __init__(self, device: Device, ring: int, cores: tuple[int, ...], protection: Protection | None = None):
         self.device, self.ring, self.cores = device, ring, cores
+        self.protection = protection
         self._launches: list[Launch] = []
         self._last: Event | None = None
         """The event recorded last."""
@@ -76,6 +78,12 @@ class Stream:
 
     def __repr__(self) -> str:
         return f"Stream(ring {self.ring}, cores {', '.join(map(str, self.cores))})"
+
+    def alloc(self, nbytes: int, align: int = 64) -> Buffer:
+        """Memory for what the stream itself needs: programs and events."""
+        if self.protection is None:
+            return self.device.alloc(nbytes, align)
+        return self.protection.alloc(self.device, nbytes, align)
 
     def launch(
         self,
@@ -130,6 +138,14 @@ class Stream:
     def forget(self) -> None:
         """There is nothing to wait for any more."""
         self._launches, self._last = [], None
+
+    def close(self, timeout_cycles: int = TIMEOUT) -> None:
+        """Wait for what it has been given, well or not, and give its ring back; a stream that nobody holds does so too,
+        but a protected one only once Python has collected it."""
+        for launch in self._launches:
+            self.device.run_until(launch, timeout_cycles)
+        self.forget()
+        self.device.release(self)
 
     def synchronize(self, timeout_cycles: int = TIMEOUT) -> None:
         """Run the chip until all launches of this stream have ended and all its events are done.

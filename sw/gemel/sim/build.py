@@ -11,12 +11,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gemel.sim import cache
 from gemel.sim.dram_table import dram_table, secded_table
 from gemel.sim.progress import BuildProgress
+from gemel.sim.stored import stored
 from gemel.sim.verilog import Verilog, elaborate, trace_number
 from gemel_golden.config import ChipConfig
 from gemel_golden.memory.address_map import AddressMap
@@ -58,8 +59,16 @@ VERILATOR_FLAGS = (
 CXX_FLAGS = "-fPIC -fvisibility=hidden -std=c++17"
 
 
-def library(config: ChipConfig, *, profile: str = "fast-run", waves: bool = False, top: str = "gemel_chip") -> Path:
-    """The shared library of the chip `config`, built unless the cache has it; with `waves` it can write VCD files.
+def library(
+    config: ChipConfig,
+    *,
+    profile: str = "fast-run",
+    waves: bool = False,
+    upsets: bool = False,
+    top: str = "gemel_chip",
+) -> Path:
+    """The shared library of the chip `config`, built unless the cache has it; with `waves` it can write VCD files, with
+    `upsets` flip stored bits.
 
     `top`: "gemel_chip" within harness.cpp, or "gemel_memory", one memory channel alone, within memory_bench.cpp.
 
@@ -72,6 +81,7 @@ def library(config: ChipConfig, *, profile: str = "fast-run", waves: bool = Fals
         progress.step("elaborating")
         verilog = elaborate(config, top)
         flags = _flags(config, verilog, PROFILES[profile], waves, compiler)
+        flags = replace(flags, states=tuple(stored(verilog)) if upsets else ())
         place = cache.entry("sim", _key(verilog, flags), lambda place: _build(verilog, flags, place, progress))
         return place / LIBRARY
 
@@ -100,6 +110,8 @@ class Flags:
     versions: tuple[str, ...]
     headers: tuple[tuple[str, str], ...]
     """What the harness must know of the chip, in C++, by file name."""
+    states: tuple[tuple[str, str], ...] = ()
+    """Modules and their variables that the harness can flip bits of."""
 
 
 def _flags(config: ChipConfig, verilog: Verilog, profile: Profile, waves: bool, compiler: str) -> Flags:
@@ -132,13 +144,13 @@ def _headers(config: ChipConfig, verilog: Verilog) -> dict[str, str]:
 
 
 def _key(verilog: Verilog, flags: Flags) -> str:
-    sha = hashlib.sha256(verilog.digest.encode() + repr(flags).encode() + _control(verilog).encode())
+    sha = hashlib.sha256(verilog.digest.encode() + repr(flags).encode() + _control(verilog, flags).encode())
     for path in sorted(HARNESS.iterdir()):
         sha.update(path.name.encode() + path.read_bytes())
     return sha.hexdigest()[:32]
 
 
-def _control(verilog: Verilog) -> str:
+def _control(verilog: Verilog, flags: Flags) -> str:
     """Verilator's control file: the code of a repeated module is written once, for all its instances.
 
     Instances share their functions only where these are equal to the letter: the optimiser of data-flow graphs is off,
@@ -149,6 +161,7 @@ def _control(verilog: Verilog) -> str:
     for module, inputs in verilog.repeated.items():
         lines.append(f'no_inline -module "{module}"')
         lines += [f'public_flat_rd -module "{module}" -var "{name}"' for name in inputs]
+    lines += [f'public_flat_rw -module "{module}" -var "{name}"' for module, name in flags.states]
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -157,7 +170,7 @@ def _build(verilog: Verilog, flags: Flags, directory: Path, progress: BuildProgr
     work = directory / "obj"
     work.mkdir()
     control = work / "control.vlt"
-    control.write_text(_control(verilog))
+    control.write_text(_control(verilog, flags))
     for name, text in flags.headers:
         (work / name).write_text(text)
     progress.step("verilating")

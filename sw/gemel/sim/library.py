@@ -55,6 +55,13 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "gemel_write_register": (ctypes.c_int, [_CHIP, ctypes.c_uint32, ctypes.c_uint32]),
     "gemel_run": (ctypes.c_int, [_CHIP, ctypes.c_uint64, ctypes.c_int]),
     "gemel_flip": (ctypes.c_int, [_CHIP, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_uint8]),
+    "gemel_state": (
+        ctypes.c_int,
+        [_CHIP, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t, *[ctypes.POINTER(ctypes.c_uint32)] * 2],
+    ),
+    "gemel_renew": (None, [_CHIP]),
+    "gemel_upset": (ctypes.c_int, [_CHIP, ctypes.c_size_t, ctypes.c_uint32, ctypes.c_uint32]),
+    "gemel_flip_read": (ctypes.c_int, [_CHIP, ctypes.c_uint32, ctypes.c_uint32]),
     "gemel_cycles": (ctypes.c_uint64, [_CHIP]),
     "gemel_bus_traffic": (CTraffic, [_CHIP]),
     "gemel_events": (ctypes.c_size_t, [_CHIP, ctypes.c_void_p, ctypes.c_size_t]),
@@ -188,6 +195,28 @@ class Chip:
             parts.append(part[:count])
             if count < len(part):
                 return np.concatenate(parts)
+
+    def states(self) -> list[tuple[str, int, int]]:
+        """What a build with upsets can flip: name, bits of an entry, entries; `upset` counts as this list does."""
+        found: list[tuple[str, int, int]] = []
+        name, bits, entries = ctypes.create_string_buffer(1024), ctypes.c_uint32(), ctypes.c_uint32()
+        while self._c.gemel_state(self._chip, len(found), name, 1024, ctypes.byref(bits), ctypes.byref(entries)):
+            found.append((name.value.decode(), bits.value, entries.value))
+        return found
+
+    def renew(self) -> None:
+        """Give every stored bit of the chip its first value, and reset it; device memory keeps its bytes."""
+        self._c.gemel_renew(self._chip)
+
+    def upset(self, state: int, entry: int, bit: int) -> None:
+        """Turn a stored bit over; ValueError when there is none."""
+        if self._c.gemel_upset(self._chip, state, entry, bit):
+            raise ValueError(f"no bit {bit} in entry {entry} of state {state}; a build with upsets lists its states")
+
+    def flip_read(self, port: int, bit: int) -> None:
+        """Turn a bit of the next beat of read data at a memory port over."""
+        if self._c.gemel_flip_read(self._chip, port, bit):
+            raise ValueError(f"there is no bus at memory port {port}")
 
     def waves(self, path: str | Path, first: int, last: int) -> None:
         """Write cycles `first` .. `last` - 1 to a VCD file; SimulationError in a library built without waves."""

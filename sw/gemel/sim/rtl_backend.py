@@ -20,8 +20,8 @@ class RtlBackend:
     """One simulated chip, built if need be.
 
     Parameters: `config`, `memory_bytes` (a multiple of 4096), `profile` of the build (default: fast-build for chips of
-    up to 4 dot units, fast-run otherwise), `waves` = (path, first cycle, cycle after the last) for a VCD file, and
-    those of `gemel.sim.library.MemoryOptions`.
+    up to 4 dot units, fast-run otherwise), `waves` = (path, first cycle, cycle after the last) for a VCD file,
+    `upsets` for a build whose stored bits can be flipped, and those of `gemel.sim.library.MemoryOptions`.
     """
 
     def __init__(
@@ -31,6 +31,7 @@ class RtlBackend:
         *,
         profile: str | None = None,
         waves: tuple[str | Path, int, int] | None = None,
+        upsets: bool = False,
         **memory_options: Any,
     ):
         self.config = config
@@ -38,7 +39,8 @@ class RtlBackend:
         options = MemoryOptions(**memory_options)
         self._bandwidth = float(options.bandwidth)
         profile = profile or ("fast-build" if config.rows * config.cols <= 4 else "fast-run")
-        self._chip = Chip(library(config, profile=profile, waves=waves is not None), memory_bytes, options)
+        path = library(config, profile=profile, waves=waves is not None, upsets=upsets)
+        self._chip = Chip(path, memory_bytes, options)
         self.memory = self._chip.memory
         if waves is not None:
             self._chip.waves(*waves)
@@ -60,6 +62,22 @@ class RtlBackend:
     def traffic(self) -> tuple[int, int]:
         """Bytes moved over the memory port since the last reset: read, written."""
         return self._chip.traffic
+
+    def states(self) -> list[tuple[str, int, int]]:
+        """What can be flipped: name, bits of an entry, entries (`gemel.sim.library.Chip.states`)."""
+        return self._chip.states()
+
+    def renew(self) -> None:
+        """Reset the chip and the contents of all its memories but device memory."""
+        self._chip.renew()
+
+    def upset(self, state: int, entry: int, bit: int) -> None:
+        """Turn over bit `bit` of entry `entry` of the state with this number."""
+        self._chip.upset(state, entry, bit)
+
+    def flip_read(self, port: int, bit: int) -> None:
+        """Turn over a bit of the next beat that comes from memory at this port."""
+        self._chip.flip_read(port, bit)
 
     def configure(self, **memory_options: Any) -> None:
         """Another latency, bandwidth, stalls, order or seed of the memory from now on (`MemoryOptions`)."""

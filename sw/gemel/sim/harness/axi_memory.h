@@ -27,6 +27,9 @@ class AxiMemory {
         read_credit_.price = write_credit_.price = kBeat * static_cast<uint64_t>(options.bandwidth_cycles);
     }
 
+    // Turn a bit of the next beat of read data over.
+    void flip_next(unsigned bit) { flip_ = static_cast<int>(bit % (8 * kBeat)); }
+
     const gemel_traffic& traffic() const { return traffic_; }
 
     // Before the clock edge of `cycle`: what the memory drives in it.
@@ -142,6 +145,8 @@ class AxiMemory {
         if (chosen < 0) return;
         read_credit_.spend();
         Burst& burst = reads_[chosen];
+        if (flip_ >= 0) burst.data[burst.beat * kBeat + flip_ / 8] ^= 1u << flip_ % 8;
+        flip_ = -1;
         memcpy(&port.rdata()[0], &burst.data[burst.beat * kBeat], kBeat);
         port.rid() = burst.at.id;
         port.rresp() = inside(burst.place(burst.beat)) ? kOkay : kDecodeError;
@@ -215,6 +220,7 @@ class AxiMemory {
     std::deque<Burst> reads_;
     std::deque<Burst> writes_;  // the first `filling_` have all their data
     size_t filling_ = 0;
+    int flip_ = -1;
     bool r_valid_ = false, b_valid_ = false;
     Held<Address> held_ar_, held_aw_;
     Held<Data> held_w_;

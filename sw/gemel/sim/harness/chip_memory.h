@@ -58,6 +58,8 @@ class ChipMemory {
         return true;
     }
 
+    bool flip_read(unsigned, unsigned) { return false; }  // DRAM's data have check bits
+
   private:
     DramFlips flips_;
     std::vector<DramChannel> drams_;
@@ -100,6 +102,12 @@ class ChipMemory {
     gemel_traffic traffic(unsigned port) const { return memories_[port].traffic(); }
 
     bool flip(uint64_t, uint64_t, uint8_t) { return false; }  // no check bits, no flips
+
+    // Turn a bit of the next beat of read data at a port over.
+    bool flip_read(unsigned port, unsigned bit) {
+        if (port < kPorts) memories_[port].flip_next(bit);
+        return port < kPorts;
+    }
 
   private:
     static constexpr unsigned kPorts = 0 GEMEL_PORTS(GEMEL_COUNT);

@@ -54,6 +54,15 @@ GEMEL_API int gemel_write_register(gemel_chip* chip, uint32_t offset, uint32_t v
 GEMEL_API int gemel_run(gemel_chip* chip, uint64_t cycles, int until_interrupt);
 // Flip stored bits of the 64-bit word at `address` in DRAM, of its data and of its check bits: 0, or -1 in an ideal memory.
 GEMEL_API int gemel_flip(gemel_chip* chip, uint64_t address, uint64_t data, uint8_t check);
+// The stored state number `index` of a build with upsets: its name, as far as `capacity` goes, bits of an entry and entries.
+// 0 when there are fewer.
+GEMEL_API int gemel_state(gemel_chip* chip, size_t index, char* name, size_t capacity, uint32_t* bits, uint32_t* entries);
+// Give every stored bit of the chip its first value, and reset it; device memory stays.
+GEMEL_API void gemel_renew(gemel_chip* chip);
+// Turn one stored bit over, between two cycles: 0, or -1 when there is no such bit.
+GEMEL_API int gemel_upset(gemel_chip* chip, size_t index, uint32_t entry, uint32_t bit);
+// Turn bit `bit` of the next beat of read data at memory port `port` over on its way to the chip: 0, or -1 without such a port.
+GEMEL_API int gemel_flip_read(gemel_chip* chip, uint32_t port, uint32_t bit);
 // Clock cycles since the first reset.
 GEMEL_API uint64_t gemel_cycles(const gemel_chip* chip);
 GEMEL_API gemel_traffic gemel_bus_traffic(const gemel_chip* chip);

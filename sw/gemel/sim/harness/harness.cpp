@@ -9,6 +9,7 @@
 #include "chip_memory.h"
 #include "gemel.h"
 #include "rules.h"
+#include "upsets.h"
 #include "verilated.h"
 #if VM_TRACE
 #include "verilated_vcd_c.h"
@@ -101,6 +102,15 @@ struct gemel_chip {
         for (unsigned i = 0; i < kResetCycles; ++i) step();
         top_->rst = 0;
         rules_ = Rules();
+    }
+
+    // Every stored bit as at the beginning, memories included; not device memory.
+    void renew() {
+        upsets_.reset();
+        top_->final();
+        top_.reset();
+        top_ = std::make_unique<Vchip>(&context_);
+        reset();
     }
 
     int run(uint64_t cycles, bool until_interrupt) {
@@ -202,6 +212,11 @@ struct gemel_chip {
         return count;
     }
 
+    bool flip_read(unsigned port, unsigned bit) { return memory_.flip_read(port, bit); }
+    Upsets& upsets() {
+        if (!upsets_) upsets_ = std::make_unique<Upsets>(context_);
+        return *upsets_;
+    }
     const char* error() const { return rules_.sentence().c_str(); }
 
   private:
@@ -265,6 +280,7 @@ struct gemel_chip {
     ChipMemory memory_;
     Rules rules_;
     Trace trace_;
+    std::unique_ptr<Upsets> upsets_;
     uint64_t cycle_ = 0;
     std::deque<gemel_sample> samples_;
     uint64_t interval_ = 0, next_sample_ = kNever;
@@ -303,3 +319,16 @@ int gemel_flip(gemel_chip* chip, uint64_t address, uint64_t data, uint8_t check)
     return chip->flip(address, data, check) ? 0 : -1;
 }
 int gemel_waves(gemel_chip* chip, const char* path, uint64_t first, uint64_t last) { return chip->waves(path, first, last); }
+int gemel_state(gemel_chip* chip, size_t index, char* name, size_t capacity, uint32_t* bits, uint32_t* entries) {
+    const Upsets::State* state = chip->upsets().find(index);
+    if (!state) return 0;
+    name[state->name.copy(name, capacity - 1)] = 0;
+    *bits = state->bits;
+    *entries = state->entries;
+    return 1;
+}
+void gemel_renew(gemel_chip* chip) { chip->renew(); }
+int gemel_upset(gemel_chip* chip, size_t index, uint32_t entry, uint32_t bit) {
+    return chip->upsets().flip(index, entry, bit) ? 0 : -1;
+}
+int gemel_flip_read(gemel_chip* chip, uint32_t port, uint32_t bit) { return chip->flip_read(port, bit) ? 0 : -1; }
