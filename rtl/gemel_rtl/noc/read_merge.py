@@ -22,7 +22,7 @@ class ReadMerge(wiring.Component):
     An address goes on a cycle later, a beat in its own cycle. The port must answer bursts in the order of their
     addresses, as one of one ID does. A reader that doesn't take its beat holds up the others.
 
-    Parameters: config, n, id_bits (of all ports; the ID on the bus is 0).
+    Parameters: config, n, id_bits (of all ports; the ID on the bus is the reader's).
     Members: `i` (array of n readers), `o` (the bus).
     """
 
@@ -42,6 +42,7 @@ class ReadMerge(wiring.Component):
             with m.If(port.ar.valid):
                 m.d.comb += [
                     ar.i.valid.eq(owners.i.ready),
+                    ar.i.payload.id.eq(port.ar.payload.id),
                     ar.i.payload.addr.eq(port.ar.payload.addr),
                     ar.i.payload.len.eq(port.ar.payload.len),
                     owners.i.payload.eq(p),

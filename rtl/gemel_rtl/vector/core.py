@@ -380,8 +380,9 @@ class VectorCore(wiring.Component):
                 with m.Elif(flow.valid & ~legal & drained):
                     with m.If(flow.beyond):
                         stop(FaultCode.ILLEGAL_OPCODE)
-                    with m.Elif(program.damaged):
-                        stop(FaultCode.ECC_FETCH)
+                    if self.config.ecc:
+                        with m.Elif(program.damaged):
+                            stop(FaultCode.ECC_FETCH)
                     with m.Elif(check.illegal):
                         stop(FaultCode.ILLEGAL_FIELD)
                     with m.Else():
