@@ -180,10 +180,10 @@ def test_faults(rng: np.random.Generator, share: int) -> None:
 
 
 def test_fetch_fault(rng: np.random.Generator) -> None:
-    """A bad answer counts only when its instruction is reached."""
+    """A bad answer, here SLVERR, counts only when its instruction is reached."""
     nop = encode(Opcode.NOP)
     first, second = run([[nop, nop, HALT], [nop, HALT]], rng, broken=2)
-    assert first["fault"] is not None and first["fault"]["code"] == FaultCode.FETCH and first["fault"]["pc"] == 2
+    assert first["fault"] is not None and first["fault"]["code"] == FaultCode.ECC_MEMORY and first["fault"]["pc"] == 2
     assert second["fault"] is None
     skipped, _ = run([[nop, HALT, nop], [nop, HALT]], rng, broken=2)
     assert skipped["fault"] is None
