@@ -10,7 +10,7 @@ from gemel_rtl.command import registers
 from gemel_rtl.command.registers import RegisterFile
 from gemel_verif.runner import simulate
 
-COUNTS = {"chip": 1, "ring": 2, "core": 3}
+COUNTS = {"chip": 1, "ring": 2, "core": 3, "channel": 2}
 REGISTERS = {
     f"{block.name}_{index}_{register.name}": (block.address(register.name, index), register.access)
     for block in BLOCKS.values()
