@@ -1,5 +1,7 @@
 """A product shared by cores has the bytes of one core, whatever its shape, formats, scales, rounding and epilogue."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -27,7 +29,7 @@ def same(quad, a, b, **options):
     """The product on each number of cores; `options` may be functions that make an argument anew."""
     results = []
     for cores in (1, 2, 3, 4, None):
-        made = {name: value() if callable(value) else value for name, value in options.items()}
+        made: dict[str, Any] = {name: value() if callable(value) else value for name, value in options.items()}
         results.append(gemel.matmul(a, b, cores=cores, **made).codes())
     for other in results[1:]:
         np.testing.assert_array_equal(results[0], other)

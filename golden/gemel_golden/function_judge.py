@@ -43,7 +43,7 @@ _VALUES: dict[Function, Callable[[Reals], Reals]] = {
     Function.SIN: _sin,
     Function.COS: _cos,
     Function.TANH: np.tanh,
-    Function.ERF: lambda x: np.frompyfunc(math.erf, 1, 1)(x).astype(np.float64),
+    Function.ERF: lambda x: np.asarray(np.frompyfunc(math.erf, 1, 1)(x), np.float64),
 }
 
 
