@@ -7,7 +7,21 @@ from amaranth.utils import ceil_log2
 
 from gemel_golden.config import CHUNK
 
-__all__ = ["Bank"]
+__all__ = ["Bank", "bank_members"]
+
+
+def bank_members(depth: int, sources: int) -> dict[str, wiring.Member]:
+    """The ports of a bank of `depth` entries that `sources` may write."""
+    return {
+        "read": In(1),
+        "read_address": In(max(1, ceil_log2(depth))),
+        "write": In(1),
+        "write_address": In(max(1, ceil_log2(depth))),
+        "mask": In(CHUNK),
+        "source": In(sources),
+        **{f"data{i}": In(8 * CHUNK) for i in range(sources)},
+        "read_data": Out(8 * CHUNK),
+    }
 
 
 class Bank(wiring.Component):
@@ -24,18 +38,7 @@ class Bank(wiring.Component):
     def __init__(self, depth: int, sources: int):
         self.depth = depth
         self.sources = sources
-        super().__init__(
-            {
-                "read": In(1),
-                "read_address": In(max(1, ceil_log2(depth))),
-                "write": In(1),
-                "write_address": In(max(1, ceil_log2(depth))),
-                "mask": In(CHUNK),
-                "source": In(sources),
-                **{f"data{i}": In(8 * CHUNK) for i in range(sources)},
-                "read_data": Out(8 * CHUNK),
-            }
-        )
+        super().__init__(bank_members(depth, sources))
 
     def elaborate(self, platform) -> Module:
         m = Module()

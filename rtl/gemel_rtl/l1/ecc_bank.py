@@ -2,11 +2,11 @@
 
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import memory, wiring
-from amaranth.lib.wiring import In, Out
-from amaranth.utils import ceil_log2
+from amaranth.lib.wiring import Out
 
 from gemel_golden.config import CHUNK
 from gemel_golden.memory.secded import CHECK_BITS, DATA_BITS
+from gemel_rtl.l1.bank import bank_members
 from gemel_rtl.numeric.secded import SecdedDecoder, check_bits
 
 __all__ = ["LANES", "EccBank", "partial"]
@@ -41,20 +41,7 @@ class EccBank(wiring.Component):
     def __init__(self, depth: int, sources: int):
         self.depth = depth
         self.sources = sources
-        super().__init__(
-            {
-                "read": In(1),
-                "read_address": In(max(1, ceil_log2(depth))),
-                "write": In(1),
-                "write_address": In(max(1, ceil_log2(depth))),
-                "mask": In(CHUNK),
-                "source": In(sources),
-                **{f"data{i}": In(8 * CHUNK) for i in range(sources)},
-                "read_data": Out(8 * CHUNK),
-                "corrected": Out(LANES),
-                "uncorrectable": Out(LANES),
-            }
-        )
+        super().__init__(bank_members(depth, sources) | {"corrected": Out(LANES), "uncorrectable": Out(LANES)})
 
     def elaborate(self, platform) -> Module:
         m = Module()
