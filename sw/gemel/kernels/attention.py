@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gemel.dtypes import dtype
+from gemel.kernels.attention_checks import check_heads, factors
 from gemel.kernels.attention_program import LEAST, AttentionSpec, Compiled, compile_attention, limits_of, steps_of
 from gemel.kernels.attention_vector import STRIP
 from gemel.tensors import Tensor, empty, tensor
@@ -22,7 +22,6 @@ from gemel_golden.rounding import from_fp32
 __all__ = ["attention_reference", "attention_spec", "scaled_dot_product_attention"]
 
 FORMATS = ("bf16", "fp16", "e4m3", "e5m2")
-LARGEST_HEAD = 256
 RANGE = {"e4m3": 8.0, "e5m2": 14.0}
 """Weights don't exceed 1, and FP8 has range above: they are multiplied by 2 to this power, and so are their sums."""
 Bits = NDArray[np.uint32]
@@ -78,9 +77,7 @@ def attention_spec(
 ) -> AttentionSpec:
     """What the program of one head is made for: q (Tq, d), k and v (at least `keys`, d), out (Tq, d)."""
     d = q.shape[1]
-    factor = np.float32((1 / math.sqrt(d) if scale is None else scale) * math.log2(math.e))
-    if not 0 < factor < np.inf:
-        raise ValueError(f"attention takes a positive finite scale, not {scale}")
+    _, factor = factors(scale, d)
     return AttentionSpec(
         queries=q.shape[0],
         keys=keys,
@@ -111,13 +108,7 @@ def _shapes(
         raise ValueError(f"q, k and v are matrices (tokens, heads * d), not {q.shape}, {k.shape} and {v.shape}")
     if q.dtype not in FORMATS or not q.format == k.format == v.format:
         raise ValueError(f"q, k and v are {q.dtype}, {k.dtype}, {v.dtype}; attention takes one of {', '.join(FORMATS)}")
-    if heads < 1 or kv_heads < 1 or heads % kv_heads or q.shape[1] % heads:
-        raise ValueError(f"{heads} heads and {kv_heads} of keys don't divide {q.shape[1]} columns of q")
-    d = q.shape[1] // heads
-    if d % 32 or not 32 <= d <= LARGEST_HEAD:
-        raise ValueError(f"a head's dimension is a multiple of 32 up to {LARGEST_HEAD}, not {d}")
-    if k.shape != v.shape or k.shape[1] != kv_heads * d:
-        raise ValueError(f"k {k.shape} and v {v.shape} should be (tokens, {kv_heads * d})")
+    d = check_heads(q, k, v, heads, kv_heads)
     keys = k.shape[0] if key_length is None else key_length
     if not 1 <= keys <= k.shape[0] or q.shape[0] < 1:
         raise ValueError(f"{keys} keys of {k.shape[0]} and {q.shape[0]} queries: there must be at least one of each")

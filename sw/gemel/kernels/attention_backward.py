@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from gemel.kernels.attention_backward_program import compile_backward
 from gemel.kernels.attention_backward_units import BackwardSpec, gradient_limits, key_strips
+from gemel.kernels.attention_checks import check_heads, factors
 from gemel.kernels.attention_vector import STRIP
 from gemel.tensors import Tensor, empty, tensor
 from gemel_golden import lane_ops
@@ -25,7 +25,6 @@ __all__ = ["HeadCodes", "attention_backward_reference", "backward_spec", "scaled
 
 FORMATS = ("bf16", "fp16")
 OUTPUTS = ("fp32", *FORMATS)
-LARGEST_HEAD = 256
 Codes = NDArray[Any]
 Bits = NDArray[np.uint32]
 
@@ -103,10 +102,7 @@ def backward_spec(
 ) -> BackwardSpec:
     """What the program is made for: k, v, dk, dv (at least `keys`, d), all others (Tq, group * d)."""
     d = k.shape[1]
-    value = 1 / math.sqrt(d) if scale is None else scale
-    factor = np.float32(value * math.log2(math.e))
-    if not 0 < factor < np.inf:
-        raise ValueError(f"attention takes a positive finite scale, not {scale}")
+    value, factor = factors(scale, d)
     return BackwardSpec(
         queries=q.shape[0],
         keys=keys,
@@ -142,13 +138,7 @@ def _head_dim(
             f"out is {out.dtype} and the logarithms {logarithms.dtype}; "
             f"they should be one of {', '.join(OUTPUTS)}, and fp32"
         )
-    if heads < 1 or kv_heads < 1 or heads % kv_heads or q.shape[1] % heads:
-        raise ValueError(f"{heads} heads and {kv_heads} of keys don't divide {q.shape[1]} columns of q")
-    d = q.shape[1] // heads
-    if d % 32 or not 32 <= d <= LARGEST_HEAD:
-        raise ValueError(f"a head's dimension is a multiple of 32 up to {LARGEST_HEAD}, not {d}")
-    if k.shape != v.shape or k.shape[1] != kv_heads * d:
-        raise ValueError(f"k {k.shape} and v {v.shape} should be (tokens, {kv_heads * d})")
+    d = check_heads(q, k, v, heads, kv_heads)
     if grad_out.shape != q.shape or out.shape != q.shape:
         raise ValueError(f"grad_out {grad_out.shape} and out {out.shape} should be as q, {q.shape}")
     if logarithms.shape != (heads, q.shape[0]):
