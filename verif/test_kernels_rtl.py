@@ -4,28 +4,7 @@ import numpy as np
 import pytest
 
 import gemel
-from gemel.sim.rtl_backend import RtlBackend
 from gemel_verif.kernel_cases import assert_same_bytes, both, special_values, values
-
-
-@pytest.fixture(scope="module")
-def chip():
-    with gemel.open("nano", "rtl", memory_bytes=16 << 20) as opened:
-        yield opened
-
-
-@pytest.fixture
-def device(chip, rng):
-    """The chip with its memory in a random mood."""
-    assert isinstance(chip.backend, RtlBackend)
-    chip.backend.configure(
-        latency=int(rng.choice([1, 7, 100])),
-        stalls=float(rng.choice([0.0, 0.2, 0.5])),
-        reorder=bool(rng.integers(2)),
-        bandwidth=float(rng.choice([64, 24])),
-        seed=int(rng.integers(1 << 32)),
-    )
-    return chip
 
 
 @pytest.fixture

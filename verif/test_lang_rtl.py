@@ -7,7 +7,6 @@ from numpy.testing import assert_array_equal
 import gemel
 from gemel import lang
 from gemel.dtypes import to_codes
-from gemel.sim.rtl_backend import RtlBackend
 
 
 @gemel.kernel
@@ -34,26 +33,6 @@ def mixed(x, seed: int):
     rounded = x.astype("bf16", random=lang.random_bits(x, seed))
     large = lang.where(rounded > 1, lang.index(x, 1), lang.index(x, 0))
     return rounded, large.sum(axis=0), x.cumsum(), lang.argmax(x)
-
-
-@pytest.fixture(scope="module")
-def chip():
-    with gemel.open("nano", "rtl", memory_bytes=16 << 20) as opened:
-        yield opened
-
-
-@pytest.fixture
-def device(chip, rng):
-    """The chip with its memory in a random mood."""
-    assert isinstance(chip.backend, RtlBackend)
-    chip.backend.configure(
-        latency=int(rng.choice([1, 7, 100])),
-        stalls=float(rng.choice([0.0, 0.2, 0.5])),
-        reorder=bool(rng.integers(2)),
-        bandwidth=float(rng.choice([64, 24])),
-        seed=int(rng.integers(1 << 32)),
-    )
-    return chip
 
 
 def normals(rng, *shapes):
