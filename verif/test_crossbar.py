@@ -11,8 +11,7 @@ from gemel_golden.interleave import CHANNEL_GRANULE, channel
 from gemel_rtl.noc.arbiter import ReadArbiter, WriteArbiter
 from gemel_rtl.noc.crossbar import Initiator, ReadCrossbar, WriteCrossbar
 from gemel_rtl.noc.pieces import PIECE_BEATS
-from gemel_rtl.noc.read_splitter import ReadSplitter
-from gemel_rtl.noc.route import Route
+from gemel_rtl.noc.read_splitter import check_beats
 from gemel_verif.runner import simulate
 
 NANO = config("nano")
@@ -182,4 +181,4 @@ def run_one(kind: str, component: Any, bursts: list, memory: np.ndarray) -> dict
 
 def test_a_buffer_too_small_for_a_piece_is_refused() -> None:
     with pytest.raises(ValueError, match=f"a buffer of 4 beats doesn't hold a piece of {PIECE_BEATS}"):
-        ReadSplitter(TWO, Route(TWO), beats=4)
+        check_beats(4)

@@ -12,9 +12,15 @@ from gemel_rtl.noc.queue import Queue
 from gemel_rtl.noc.route import Route
 from gemel_rtl.noc.slice import Slice
 
-__all__ = ["ReadSplitter"]
+__all__ = ["ReadSplitter", "check_beats"]
 
 BEAT = data.StructLayout({"data": AXI_DATA_BITS, "resp": 2})
+
+
+def check_beats(beats: int) -> None:
+    """Raise ValueError unless a buffer of `beats` holds the longest piece."""
+    if beats < PIECE_BEATS:
+        raise ValueError(f"a buffer of {beats} beats doesn't hold a piece of {PIECE_BEATS}")
 
 
 class ReadSplitter(wiring.Component):
@@ -29,8 +35,7 @@ class ReadSplitter(wiring.Component):
     """
 
     def __init__(self, config: ChipConfig, route: Route, beats: int, *, id_bits: int = 2):
-        if beats < PIECE_BEATS:
-            raise ValueError(f"a buffer of {beats} beats doesn't hold a piece of {PIECE_BEATS}")
+        check_beats(beats)
         self.config = config
         self.route = route
         self.beats = beats
