@@ -7,6 +7,7 @@ from numpy.testing import assert_array_equal
 import gemel
 from gemel_golden.dma.convert import convert
 from gemel_golden.formats import FORMATS, decode
+from gemel_golden.isa import BlockScale
 from gemel_golden.rounding import from_fp32
 
 
@@ -24,14 +25,27 @@ def test_mx_is_the_kernel_library_s(rng: np.random.Generator, target: str) -> No
     x = rows(rng)
     codes, scales = gemel.quantise_mx(x, target)
     for row, wanted, wanted_scales in zip(x, codes, scales, strict=True):
-        found, found_scales = convert(row.view(np.uint32), FORMATS["fp32"], FORMATS[target], 0, True)
+        found, found_scales = convert(row.view(np.uint32), FORMATS["fp32"], FORMATS[target], 0, BlockScale.MX)
         assert_array_equal(decode(found, target), np.asarray(wanted, np.float64))
         assert_array_equal(found_scales, wanted_scales)
+
+
+@pytest.mark.parametrize("target", ["e4m3", "e5m2"])
+def test_fp32_scales_are_the_kernel_library_s(rng: np.random.Generator, target: str) -> None:
+    """Quotients rounded once: blocks of zeros, subnormals, infinities and NaN too."""
+    x = rows(rng)
+    codes, scales = gemel.quantise(x, target, by="1x128")
+    for row, wanted, wanted_scales in zip(x, codes, scales, strict=True):
+        found, found_scales = convert(row.view(np.uint32), FORMATS["fp32"], FORMATS[target], 0, BlockScale.FP32)
+        assert_array_equal(decode(found, target), np.asarray(wanted, np.float64))
+        assert_array_equal(found_scales.view(np.uint32), wanted_scales.view(np.uint32))
 
 
 def test_a_factor_rounds_once_before_the_format(rng: np.random.Generator) -> None:
     x = rng.standard_normal(1000).astype(np.float32)
     factor = np.float32(0.37)
-    found, scales = convert(x.view(np.uint32), FORMATS["fp32"], FORMATS["e4m3"], int(factor.view(np.uint32)), False)
+    found, scales = convert(
+        x.view(np.uint32), FORMATS["fp32"], FORMATS["e4m3"], int(factor.view(np.uint32)), BlockScale.NONE
+    )
     assert_array_equal(found, from_fp32(x * factor, "e4m3")[0])
     assert not scales.size

@@ -21,12 +21,12 @@ def turned(rng: np.random.Generator, **values: int) -> dict[str, int]:
         "opcode": int(Opcode.LOAD_TRANSPOSED),
         "element": element,
         "count1": int(rng.choice(np.array([1, most, most + 3, rng.integers(1, most + 1)]))),
-        "bytes": 4 * int(rng.choice(np.array([1, 8, 16, 32, rng.integers(1, 120)]))),
+        "bytes": int(rng.choice(np.array([1, 32, 64, 65, 66, 128, rng.integers(1, 480)]))),
         "layout": int(rng.integers(2)),
         "fill": int(rng.integers(1 << 32)),
     } | values
-    rows, columns = min(shape["count1"], most), shape["bytes"] >> element
-    shape.setdefault("stride1", shape["bytes"] + int(rng.choice(np.array([0, 4, 64, rng.integers(100)]))))
+    rows, columns = min(shape["count1"], most), -(-shape["bytes"] >> element)
+    shape.setdefault("stride1", (columns << element) + int(rng.choice(np.array([0, 4, 64, rng.integers(100)]))))
     shape.setdefault("mem", int(rng.integers(MEMORY_BYTES - rows * shape["stride1"])))
     chunks = -(-(rows << element) // CHUNK)
     shape.setdefault("pitch", (-(-columns // 2) if shape["layout"] else chunks) + int(rng.integers(3)))

@@ -1,4 +1,4 @@
-"""STORE_CONVERT in simulation against golden: every pair of formats, MX scales, faults, throughput."""
+"""STORE_CONVERT in simulation against golden: every pair of formats, block scales, faults, throughput."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from numpy.testing import assert_array_equal
 
 from gemel_golden.config import WORD, config
 from gemel_golden.formats import FORMATS
-from gemel_golden.isa import FaultCode, Opcode
+from gemel_golden.isa import BlockScale, FaultCode, Opcode
 from gemel_verif.dma_runs import DmaRun, golden, run
 from gemel_verif.dma_scenarios import MEMORY_BYTES, Images, images, place_in_l1, random_values
 
@@ -32,12 +32,17 @@ def numbers(rng: np.random.Generator, source: str) -> Images:
     return Images(before.memory, wide.view(np.uint8).copy())
 
 
-def conversion(rng: np.random.Generator, source: str, target: str, mx: bool, **values: int) -> dict[str, int]:
-    """A STORE_CONVERT of some rows; without `mx` times 1 or another factor."""
+NONE, MX, FP32 = BlockScale.NONE, BlockScale.MX, BlockScale.FP32
+
+
+def conversion(
+    rng: np.random.Generator, source: str, target: str, block_scale: BlockScale, **values: int
+) -> dict[str, int]:
+    """A STORE_CONVERT of some rows of whole elements; without block scales times 1 or another factor."""
     a, b = FORMATS[source], FORMATS[target]
     rows = int(rng.integers(1, 12))
-    length = 4 * int(rng.choice(np.array([1, 8, 16, 32, 64, rng.integers(1, 200)])))
-    out = length * b.bits // a.bits
+    length = 2 * int(rng.choice(np.array([1, 16, 32, 64, 128, 256, rng.integers(1, 800)])))
+    out = -(-length * 8 // a.bits) * b.bits // 8
     factor = int(rng.choice(np.array([1.0, 0.37, -8.0, 1e-20], np.float32)).view(np.uint32))
     shape = {
         "opcode": int(Opcode.STORE_CONVERT),
@@ -45,13 +50,13 @@ def conversion(rng: np.random.Generator, source: str, target: str, mx: bool, **v
         "bytes": length,
         "source_format": a.code,
         "target_format": b.code,
-        "mx": int(mx),
-        "factor": 0 if mx else factor,
+        "block_scale": int(block_scale),
+        "factor": 0 if block_scale else factor,
         "layout": int(rng.integers(2)),
         "stride1": out + int(rng.integers(70)),
         "mem": int(rng.integers(1000)),
     }
-    if mx:
+    if block_scale:
         shape |= {"scales": 40000 + int(rng.integers(500)), "scale_stride": 60 + int(rng.integers(3))}
     return place_in_l1(rng, shape | values, NANO.l1_bytes)
 
@@ -69,10 +74,10 @@ def compare(what: DmaRun) -> dict[str, Any]:
 def test_conversions_are_golden(rng: np.random.Generator, source: str, latency: int, stall: float) -> None:
     """Every target, with factors and with scales; plain copies between them."""
     program = []
-    for number in range(20):
+    for number in range(25):
         target = TARGETS[number % len(TARGETS)]
-        mx = target in ("e4m3", "e5m2") and number % 2 == 1
-        program.append(conversion(rng, source, target, mx))
+        block_scale = (NONE, MX, FP32)[number % 3] if target in ("e4m3", "e5m2") else NONE
+        program.append(conversion(rng, source, target, block_scale))
         if number % 4 == 0:
             program.append(random_values(rng, Opcode.STORE, NANO))
     seed = int(rng.integers(1 << 32))
@@ -96,6 +101,13 @@ FAULTY = {
     "memory": ("bf16", "e4m3", {"mem": MEMORY_BYTES - 700}, FaultCode.MEMORY_WRITE),
     "scales": ("bf16", "e4m3", {"scales": MEMORY_BYTES - 100}, FaultCode.MEMORY_WRITE),
     "scales before": ("bf16", "e4m3", {"scales": -5000}, FaultCode.MEMORY_WRITE),
+    "FP32 scales": ("bf16", "e4m3", {"scales": MEMORY_BYTES - 100, "block_scale": FP32}, FaultCode.MEMORY_WRITE),
+    "L1, FP32 scales": (
+        "bf16",
+        "e4m3",
+        {"l1": NANO.l1_bytes - 1600, "pitch": 20, "layout": 0, "block_scale": FP32},
+        FaultCode.L1_ADDRESS,
+    ),
 }
 
 
@@ -104,7 +116,7 @@ def test_faults(rng: np.random.Generator) -> None:
     programs = []
     before = numbers(rng, "bf16")
     for source, target, values, _ in FAULTY.values():
-        faulty = conversion(rng, source, target, target[0] == "e", count1=8, bytes=600) | values
+        faulty = conversion(rng, source, target, MX if target[0] == "e" else NONE, count1=8, bytes=600) | values
         programs += [[faulty], [random_values(rng, Opcode.STORE, NANO)]]
     what = DmaRun(opcode=Opcode.STORE, programs=programs, latency=9, stall=0.2, images=before)
     out = run(what)
@@ -115,11 +127,18 @@ def test_faults(rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "target", "mx"), [("bf16", "e4m3", True), ("fp32", "e4m3", True), ("fp32", "bf16", False)]
+    ("source", "target", "block_scale"),
+    [
+        ("bf16", "e4m3", MX),
+        ("fp32", "e4m3", MX),
+        ("fp32", "bf16", NONE),
+        ("bf16", "e4m3", FP32),
+        ("fp32", "e5m2", FP32),
+    ],
 )
-def test_a_word_of_input_a_cycle(rng: np.random.Generator, source: str, target: str, mx: bool) -> None:
+def test_a_word_of_input_a_cycle(rng: np.random.Generator, source: str, target: str, block_scale: BlockScale) -> None:
     shape = {"count1": 8, "bytes": 2048, "layout": 1, "stride1": 2048, "mem": 0}
-    program = [conversion(rng, source, target, mx, **shape) for _ in range(4)]
+    program = [conversion(rng, source, target, block_scale, **shape) for _ in range(4)]
     out = compare(DmaRun(opcode=Opcode.STORE, programs=[program], images=numbers(rng, source)))
     words = 4 * 8 * 2048 // WORD
     assert out["accesses"][-1] - out["accesses"][0] + 1 <= words * 1.06

@@ -33,12 +33,25 @@ _DMA_INDEXED = (
     ),
 )
 _CONVERSION = (
-    replace(_BYTES, lo=4, hi=1 << 15, default=4, multiple=4, doc="bytes of a row before the conversion"),
+    replace(
+        _BYTES,
+        lo=2,
+        hi=1 << 15,
+        default=2,
+        multiple=2,
+        doc="bytes of a row before the conversion, rounded up to whole elements",
+    ),
     Field(name="count1", lsb=224, width=16, lo=1, default=1, doc="rows"),
     Field(name="stride1", lsb=352, width=40, signed=True, doc="bytes in memory between rows"),
     Field(name="source_format", lsb=9, width=4, legal=(0, 2, 3), doc="format code: FP32, BF16 or FP16"),
     Field(name="target_format", lsb=13, width=4, legal=(0, 2, 3, 4, 5), doc="FP32, BF16, FP16, E4M3 or E5M2"),
-    Field(name="mx", lsb=17, width=1, doc="a scale for each 32 elements, in the place of `factor`"),
+    Field(
+        name="block_scale",
+        lsb=17,
+        width=2,
+        legal=(0, 1, 3),
+        doc="in the place of `factor`: 1 an MX scale for each 32 elements, 3 an FP32 scale for each 128",
+    ),
 )
 NO_ROW = (1 << 32) - 1
 """The index that names no row: GATHER fills such a row, SCATTER and SCATTER_ADD leave it out."""
@@ -119,7 +132,7 @@ DMA = (
             _FILL,
             Field(name="count1", lsb=224, width=16, lo=1, default=1, doc="rows in memory; see below for the most"),
             Field(name="stride1", lsb=288, width=40, signed=True, doc="bytes in memory between rows"),
-            replace(_BYTES, lo=4, default=4, multiple=4, doc="bytes of a row in memory"),
+            replace(_BYTES, doc="bytes of a row in memory, rounded up to whole elements"),
             Field(name="element", lsb=9, width=2, hi=2, doc="elements of 1, 2 or 4 bytes"),
         ),
         addresses=(_MEM, _L1),
@@ -173,11 +186,13 @@ DMA = (
         addresses=(_MEM, _L1, _FACTOR),
         doc=(
             "Copies rows from L1 to memory and converts their elements: to FP32, times `factor` with one "
-            "rounding, to the target with another, nearest even; FP8 saturates. With `mx` each block of 32 "
-            "elements of a row, the last one filled up with zeros, has a scale of its own, 2^-127 to 2^127: "
-            "floor(log2(amax)) minus the target's greatest exponent (0 unless E4M3 or E5M2), or NaN where the "
-            "block has an infinity or a NaN; elements are divided by it, and its E8M0 codes follow each row of "
-            "elements as a row of bytes at mem + scales + row * scale_stride."
+            "rounding, to the target with another, nearest even; FP8 saturates. With `block_scale` each block of "
+            "elements of a row, the last one filled up with zeros, has a scale of its own, and the scales follow "
+            "each row of elements as a row at mem + scales + row * scale_stride. MX, for 32 elements: 2^-127 to "
+            "2^127, floor(log2(amax)) minus the target's greatest exponent (0 unless E4M3 or E5M2), or NaN where "
+            "the block has an infinity or a NaN; elements are divided by it; E8M0 codes. FP32, for 128 elements: "
+            "amax / most, elements times most / amax, both quotients rounded to nearest even, amax at least "
+            "2^-100, most 448 for E4M3, else 57344."
         ),
     ),
     Instruction(

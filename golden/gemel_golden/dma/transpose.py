@@ -26,8 +26,9 @@ def load_transposed(values: Mapping[str, int], space: Space, l1: NDArray[np.uint
     rows = min(values["count1"], WORD // size)
     fill = np.frombuffer(values["fill"].to_bytes(4, "little"), np.uint8)
     chunks_a_row = -(-rows * size // CHUNK)
-    for start in range(0, values["bytes"], WORD):
-        length = min(WORD, values["bytes"] - start)
+    row_bytes = -(-values["bytes"] // size) * size
+    for start in range(0, row_bytes, WORD):
+        length = min(WORD, row_bytes - start)
         block = np.zeros((rows, length), np.uint8)
         for r in range(rows):
             address = (values["mem"] + start + r * values["stride1"]) & MASK64

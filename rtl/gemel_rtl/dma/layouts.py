@@ -30,8 +30,8 @@ DEPTH = 64
 PLACE = data.StructLayout({"layout": 1, "pitch": 16, "l1": 32, "bytes": 17})
 """Where an instruction's rows lie in L1."""
 
-RECODING = data.StructLayout({"source": 4, "target": 4, "mx": 1, "factor": 32})
-"""A conversion: format codes, and FP32 bits of the factor, which with `mx` is the scale of each block of 32."""
+RECODING = data.StructLayout({"source": 4, "target": 4, "block_scale": 2, "factor": 32})
+"""A conversion: format codes, `BlockScale` (NONE, MX or FP32), and FP32 bits of the factor without block scales."""
 
 ROW = data.StructLayout(
     {

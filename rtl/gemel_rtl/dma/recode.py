@@ -5,7 +5,9 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from gemel_golden.formats import FORMATS
+from gemel_golden.isa import BlockScale
 from gemel_rtl.dma.layouts import RECODING, WORDS
+from gemel_rtl.dma.recode_blocks import BlockScaler
 from gemel_rtl.dma.recode_lane import RecodeLane
 from gemel_rtl.dma.recode_pack import STEP, RecodePacker
 from gemel_rtl.interfaces import AXI_DATA_BITS
@@ -16,11 +18,11 @@ from gemel_rtl.shared import Shared
 __all__ = ["LANES", "Recoder"]
 
 LANES = 32
-"""Elements of a step, and of a block that shares a scale."""
+"""Elements of a step, and of a block that shares an MX scale."""
 FP32 = FORMATS["fp32"].code
 DEPTH = 16
 """Steps under way or waiting: more than the lanes' latency."""
-TAG = data.StructLayout({"recoding": RECODING, "scale": 8, "ends": 1, "short": 1, "fault": 1})
+TAG = data.StructLayout({"recoding": RECODING, "scaled": 1, "scale": 32, "ends": 1, "short": 1, "fault": 1})
 
 
 class Recoder(wiring.Component):
@@ -37,7 +39,9 @@ class Recoder(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        word = self.i.payload
+        m.submodules.scaler = scaler = BlockScaler()
+        wiring.connect(m, wiring.flipped(self.i), scaler.i)
+        given, word = scaler.o, scaler.o.payload.word
         m.submodules.steps = steps = Queue(STEP, DEPTH)
         m.submodules.packer = packer = RecodePacker()
         wiring.connect(m, steps.o, packer.i)
@@ -46,11 +50,11 @@ class Recoder(wiring.Component):
         kept = Signal(AXI_DATA_BITS, reset_less=True)
         m.d.comb += [
             wide.eq(word.recoding.source == FP32),
-            take.eq(self.i.valid & word.recode & (under_way != DEPTH)),
-            plain.eq(self.i.valid & ~word.recode & (under_way == 0) & packer.idle),
+            take.eq(given.valid & word.recode & (under_way != DEPTH)),
+            plain.eq(given.valid & ~word.recode & (under_way == 0) & packer.idle),
             # Two words of 32-bit elements make a step, unless the row ends with the first.
             go.eq(take & (~wide | half | word.ends | word.fault)),
-            self.i.ready.eq(Mux(word.recode, take, plain & self.o.ready)),
+            given.ready.eq(Mux(word.recode, take, plain & self.o.ready)),
         ]
         with m.If(take):
             m.d.sync += half.eq(~go)
@@ -63,7 +67,7 @@ class Recoder(wiring.Component):
             component = Shared(RecodeLane(), name="gemel_recode_lane")
             m.submodules[f"lane{lane}"] = component
             lanes.append(component)
-        tag, products, factor, valid = self._scale(m, lanes, word, wide, half, kept, go)
+        tag, products, factor, valid = self._scale(m, lanes, given.payload, wide, half, kept, go)
         for component, product in zip(lanes, products, strict=True):
             m.d.comb += [
                 component.valid.eq(valid),
@@ -78,7 +82,8 @@ class Recoder(wiring.Component):
         m.d.comb += [
             steps.i.valid.eq(valid),
             steps.i.payload.target.eq(tag.recoding.target),
-            steps.i.payload.scaled.eq(tag.recoding.mx),
+            steps.i.payload.scaled.eq(tag.scaled),
+            steps.i.payload.fp32.eq(tag.recoding.block_scale == BlockScale.FP32),
             *(steps.i.payload[name].eq(tag[name]) for name in ("scale", "ends", "short", "fault")),
             steps.i.payload.codes.eq(Cat(component.o for component in lanes)),
         ]
@@ -90,8 +95,9 @@ class Recoder(wiring.Component):
             m.d.comb += [self.o.valid.eq(1), self.o.payload.eq(word)]
         return m
 
-    def _scale(self, m: Module, lanes: list, word, wide: Value, half: Value, kept: Value, go: Value):
+    def _scale(self, m: Module, lanes: list, given, wide: Value, half: Value, kept: Value, go: Value):
         """A step's elements in FP32, what they are multiplied by, its tag, and whether there is one: a cycle later."""
+        word = given.word
         low, high = Mux(half, kept, word.data), Mux(half, word.data, 0)
         count = Signal(range(LANES + 1))
         m.d.comb += count.eq(Mux(wide, word.size[2:] + Mux(half, LANES // 2, 0), word.size[1:]))
@@ -111,7 +117,8 @@ class Recoder(wiring.Component):
                 m.d.sync += product.eq(component.wide)
             products.append(product)
         largest = Signal(31)
-        with m.If(go & word.recoding.mx):
+        mx = word.recoding.block_scale == BlockScale.MX
+        with m.If(go & mx):
             while len(magnitudes) > 1:
                 pairs = zip(magnitudes[::2], magnitudes[1::2], strict=True)
                 following = []
@@ -133,9 +140,10 @@ class Recoder(wiring.Component):
         m.d.sync += valid.eq(go)
         with m.If(go):
             m.d.sync += [
-                factor.eq(Mux(word.recoding.mx, power, word.recoding.factor)),
+                factor.eq(Mux(mx, power, word.recoding.factor)),
                 tag.recoding.eq(word.recoding),
-                tag.scale.eq(code),
+                tag.scaled.eq(mx | ((word.recoding.block_scale == BlockScale.FP32) & given.closes)),
+                tag.scale.eq(Mux(mx, code, given.scale)),
                 tag.ends.eq(word.ends),
                 tag.short.eq(count <= LANES // 2),
                 tag.fault.eq(word.fault),

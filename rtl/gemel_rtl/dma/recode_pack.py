@@ -11,20 +11,30 @@ from gemel_rtl.noc.queue import Queue
 __all__ = ["STEP", "RecodePacker"]
 
 STEP = data.StructLayout(
-    {"codes": 2 * AXI_DATA_BITS, "target": 4, "scaled": 1, "scale": 8, "ends": 1, "short": 1, "fault": 1}
+    {
+        "codes": 2 * AXI_DATA_BITS,
+        "target": 4,
+        "scaled": 1,
+        "fp32": 1,
+        "scale": 32,
+        "ends": 1,
+        "short": 1,
+        "fault": 1,
+    }
 )
-"""32 codes, each in the low bits of 32; `ends`: the row's last ones, in `short` 16 at most."""
+"""32 codes, each in the low bits of 32; `ends`: the row's last ones, in `short` 16 at most. `scaled`: `scale` is one of
+the row's scales, of a byte or `fp32`."""
 
 PACKED = data.StructLayout({"data": AXI_DATA_BITS, "fault": 1})
 """A word of converted elements or of scales; `fault`: its source couldn't be read."""
 
 SCALE_WORDS = 8
-"""Words of scales of the longest row: 16,384 elements."""
+"""Words of scales of the longest row: 16,384 elements, 32 for a byte or 128 for four."""
 PER_WORD = AXI_DATA_BITS // 8
 
 
 class RecodePacker(wiring.Component):
-    """Gives a row's words, and after them those of its scales, a byte each; at most one step or one word a cycle.
+    """Gives a row's words, and after them those of its scales; at most one step or one word a cycle.
 
     Members: `i` (steps), `o` (words), `idle` (no scale is held).
     """
@@ -71,20 +81,24 @@ class RecodePacker(wiring.Component):
             with m.Else():
                 m.d.comb += self.o.payload.data.eq(narrow)
 
-        full, pushed = Signal(), Signal(AXI_DATA_BITS)
+        full, pushed, after = Signal(), Signal(AXI_DATA_BITS), Signal(range(PER_WORD + 1))
         m.d.comb += [
-            full.eq((place == PER_WORD - 1) | step.ends),
+            after.eq(place + Mux(step.fp32, 4, 1)),
+            full.eq((after == PER_WORD) | step.ends),
             pushed.eq(gathered),
             scales.i.valid.eq(used & final & step.scaled & full),
             scales.i.payload.eq(pushed),
-            Array(pushed.word_select(i, 8) for i in range(PER_WORD))[place].eq(step.scale),
         ]
+        with m.If(step.fp32):
+            m.d.comb += Array(pushed.word_select(i, 32) for i in range(PER_WORD // 4))[place[2:]].eq(step.scale)
+        with m.Else():
+            m.d.comb += Array(pushed.word_select(i, 8) for i in range(PER_WORD))[place].eq(step.scale)
         with m.If(used):
             m.d.sync += second.eq(Mux(bits["wide"], ~final, ~gives))
             with m.If(~gives):
                 m.d.sync += low.eq(narrow)
             with m.If(final & step.scaled):
-                m.d.sync += [gathered.eq(pushed), place.eq(Mux(full, 0, place + 1)), draining.eq(step.ends)]
+                m.d.sync += [gathered.eq(pushed), place.eq(Mux(full, 0, after)), draining.eq(step.ends)]
         with m.If(draining & scales.o.valid & self.o.ready & (held == 1)):
             m.d.sync += draining.eq(0)
         return m

@@ -1,37 +1,19 @@
 """Takes DMA instructions, waits for their semaphores and walks their rows."""
 
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from collections.abc import Mapping
 
-from amaranth.hdl import C, Cat, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from gemel_golden.config import WORD
-from gemel_golden.formats import FORMATS
 from gemel_golden.isa import Opcode
 from gemel_rtl.dma.layouts import INDEXING, RETIRING, ROW, fields
+from gemel_rtl.dma.row_shapes import converted_rows, present_rows, turned_rows
 from gemel_rtl.interfaces import SEMAPHORE_PAIR, Issue
 
 __all__ = ["RowWalker"]
 
-FP32 = FORMATS["fp32"].code
-HALVES = [fmt.code for fmt in FORMATS.values() if fmt.bits == 16]
 INDEXED = (Opcode.GATHER, Opcode.SCATTER, Opcode.SCATTER_ADD)
-
-
-class Shape(NamedTuple):
-    """How an instruction's rows are walked: its fields, or what stands for them."""
-
-    address: Callable[[Value], Value]
-    """Of a row, from where the walk of the dimensions is."""
-    ends: Value
-    """The current row is the last of its place in the dimensions."""
-    length: Value
-    place_bytes: Value
-    """Bytes of a row in L1."""
-    counts: list[Value]
-    stride2: Value
 
 
 class RowWalker(wiring.Component):
@@ -116,8 +98,11 @@ class RowWalker(wiring.Component):
         end1, end2 = Signal(), Signal()
         following, here = Signal(64), Signal(64, reset_less=True)
         length = Signal(17, reset_less=True)
-        loads = Opcode.LOAD in self.opcodes
-        shape = self._loads(m, given) if loads else self._stores(m, given)
+        loads, step = Opcode.LOAD in self.opcodes, self.o.valid & self.o.ready
+        if loads:
+            shape = turned_rows(m, given, row, self._is(Opcode.LOAD_TRANSPOSED), self.start)
+        else:
+            shape = converted_rows(m, given, row, self._is(Opcode.STORE_CONVERT), self.start, step)
         m.d.comb += [
             end1.eq(left[0] == 0),
             end2.eq(left[1] == 0),
@@ -155,7 +140,7 @@ class RowWalker(wiring.Component):
                 strides[1].eq(shape.stride2),
                 strides[2].eq(given["stride3"]),
             ]
-        with m.Elif(self.o.valid & self.o.ready):
+        with m.Elif(step):
             m.d.sync += [self.o.valid.eq(~row.last), row.first.eq(0)]
             with m.If(shape.ends):
                 m.d.sync += [here.eq(following), left[0].eq(left[0] - 1)]
@@ -164,7 +149,7 @@ class RowWalker(wiring.Component):
                 with m.If(end2):
                     m.d.sync += [left[1].eq(counts[1]), left[2].eq(left[2] - 1), base3.eq(following)]
         if loads:
-            self._present(m, given, end1, end2)
+            present_rows(m, given, row, self._is(Opcode.IM2COL), self.start, step, (end1, end2))
             m.d.comb += [
                 row.beside.eq(row.turn & end2 & (row.beside_length != 0)),
                 row.block_first.eq(left[0] == counts[0]),
@@ -173,94 +158,3 @@ class RowWalker(wiring.Component):
             ]
         else:
             m.d.comb += row.present.eq(1)
-
-    def _shape(self, given) -> Shape:
-        """The instruction's, where its fields say it."""
-        counts = [given[f"count{d}"] for d in (1, 2, 3)]
-        return Shape(lambda here: here, C(1, 1), given["bytes"], given["bytes"], counts, given["stride2"])
-
-    def _loads(self, m: Module, given) -> Shape:
-        """LOAD's rows; those of a matrix that is transposed are cut into columns of 64 bytes."""
-        row, turns, shape = self.o.payload, Signal(), self._shape(given)
-        size, length, place_bytes = given["element"], Signal(17), Signal(17)
-        rows, blocks = Signal(16), Signal(16)
-        m.d.comb += [
-            turns.eq(self._is(Opcode.LOAD_TRANSPOSED)),
-            place_bytes.eq(given["bytes"]),
-            length.eq(Mux(given["valid_bytes"] < given["bytes"], given["valid_bytes"], given["bytes"])),
-            rows.eq(given["count1"]),
-            blocks.eq(given["count2"]),
-        ]
-        with m.If(turns):
-            most = Signal(7)
-            m.d.comb += [
-                most.eq(C(WORD, 7) >> size),
-                rows.eq(Mux(given["count1"] < most, given["count1"], most)),
-                blocks.eq((given["bytes"] + WORD - 1) >> 6),
-                length.eq(WORD),
-                place_bytes.eq(rows << size),
-            ]
-        with m.If(self.start):
-            m.d.sync += [row.turn.eq(turns), row.element.eq(size), row.beside_length.eq(given["bytes"][:6])]
-        stride2 = Mux(turns, WORD, given["stride2"])
-        return shape._replace(
-            length=length, place_bytes=place_bytes, counts=[rows, blocks, given["count3"]], stride2=stride2
-        )
-
-    def _stores(self, m: Module, given) -> Shape:
-        """STORE's rows, in the length that converted ones have, and rows of scales beside them."""
-        row, shape = self.o.payload, self._shape(given)
-        address, ends, length = Signal(64, reset_less=True), Signal(), Signal(17)
-        stride, converts, elements = Signal(32, reset_less=True), Signal(), Signal(16)
-        source, target = given["source_format"], given["target_format"]
-        m.d.comb += [
-            length.eq(given["bytes"]),
-            converts.eq(self._is(Opcode.STORE_CONVERT)),
-            elements.eq(given["bytes"] >> Mux(source == FP32, 2, 1)),
-            ends.eq(~row.recoding.mx | row.beside),
-        ]
-        with m.If(converts):
-            m.d.comb += length.eq(elements)
-            with m.If(target == FP32):
-                m.d.comb += length.eq(elements << 2)
-            with m.Elif(Cat(target == code for code in HALVES).any()):
-                m.d.comb += length.eq(elements << 1)
-        with m.If(self.start):
-            m.d.sync += [
-                row.recode.eq(converts),
-                row.recoding.source.eq(source),
-                row.recoding.target.eq(target),
-                row.recoding.mx.eq(given["mx"]),
-                row.recoding.factor.eq(given["factor"]),
-                row.beside.eq(0),
-                row.beside_length.eq((elements + 31) >> 5),
-                address.eq(given["mem"] + given["scales"]),
-                stride.eq(given["scale_stride"]),
-            ]
-        with m.Elif(self.o.valid & self.o.ready & row.recoding.mx):
-            m.d.sync += row.beside.eq(~row.beside)
-            with m.If(row.beside):
-                m.d.sync += address.eq(address + stride.as_signed())
-        return shape._replace(address=lambda here: Mux(row.beside, address, here), ends=ends, length=length)
-
-    def _present(self, m: Module, given, end1: Value, end2: Value) -> None:
-        """LOAD's rows that memory has: the first ones of dimension 1, or those inside of an image."""
-        row = self.o.payload
-        windowed = Signal(reset_less=True)
-        valid1, left = Signal(16, reset_less=True), Signal(16, reset_less=True)
-        x0, x, y0, y = (Signal(signed(22), name=name, reset_less=True) for name in ("x0", "x", "y0", "y"))
-        dx, dy = (Signal(5, name=name, reset_less=True) for name in ("dx", "dy"))
-        width, height = (Signal(13, name=name, reset_less=True) for name in ("width", "height"))
-        inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-        m.d.comb += row.present.eq(Mux(windowed, inside, left != 0))
-        with m.If(self.start):
-            valid = Mux(given["valid_bytes"] != 0, given["valid1"], 0)
-            m.d.sync += [windowed.eq(self._is(Opcode.IM2COL)), valid1.eq(valid), left.eq(valid)]
-            m.d.sync += [x0.eq(given["x"]), x.eq(given["x"]), y0.eq(given["y"]), y.eq(given["y"])]
-            m.d.sync += [signal.eq(given[signal.name]) for signal in (dx, dy, width, height)]
-        with m.Elif(self.o.valid & self.o.ready):
-            m.d.sync += x.eq(x + dx)
-            with m.If(row.present):
-                m.d.sync += left.eq(left - 1)
-            with m.If(end1):
-                m.d.sync += [left.eq(valid1), x.eq(x0), y.eq(Mux(end2, y0, y + dy))]
