@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from gemel.kernels.attention import scaled_dot_product_attention
     from gemel.kernels.attention_backward import scaled_dot_product_attention_backward
     from gemel.kernels.batch_norm import batch_norm, batch_norm_backward, group_norm, group_norm_backward
-    from gemel.kernels.copy import copy, copy_mx
+    from gemel.kernels.conv import conv2d
+    from gemel.kernels.copy import copy, copy_fp8, copy_mx
     from gemel.kernels.cross_entropy import cross_entropy, cross_entropy_backward
     from gemel.kernels.dropout import dropout, dropout_backward
     from gemel.kernels.elementwise import add, add_bias, add_scaled, bias_backward, cast, mul, scale, sub
@@ -97,7 +98,9 @@ __all__ = [
     "cast",
     "clip_coefficient",
     "clip_grad_norm",
+    "conv2d",
     "copy",
+    "copy_fp8",
     "copy_mx",
     "cos",
     "cross_entropy",
@@ -218,8 +221,10 @@ _HOMES = {
         "group_norm",
         "group_norm_backward",
     ),
+    "kernels.conv": ("conv2d",),
     "kernels.copy": (
         "copy",
+        "copy_fp8",
         "copy_mx",
     ),
     "kernels.cross_entropy": (

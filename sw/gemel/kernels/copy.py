@@ -1,102 +1,160 @@
-"""Copies by the DMA units alone: as they are, in another format, or quantised to MX on the way."""
+"""Copies by the DMA units alone: of any view to any view, in another format, or quantised on the way."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from gemel.dtypes import dtype as format_of
-from gemel.kernels.rows import rows as as_rows
-from gemel.kernels.schedule import Region, Schedule
+from gemel.dtypes import from_codes
+from gemel.kernels import microscaling, quantise
+from gemel.kernels.copy_program import Axis, CopySpec, copy_program
+from gemel.kernels.rows import Values
 from gemel.tensors import Tensor, empty
-from gemel_golden.config import CHUNK
 from gemel_golden.formats import FORMATS, Format
-from gemel_golden.isa import Opcode
+from gemel_golden.isa import BlockScale
+from gemel_golden.rounding import encode
 
-__all__ = ["copy", "copy_mx"]
+__all__ = ["REFERENCES", "copy", "copy_fp8", "copy_mx"]
 
-SOURCE, TARGET = 1, 2
-"""Registers with the addresses of what is read and of what is written."""
-BUFFERS = 4
-ROW_LIMIT = 1 << 15
 SOURCES, TARGETS = ("fp32", "bf16", "fp16"), ("fp32", "bf16", "fp16", "e4m3", "e5m2")
-MX_TARGETS = ("e4m3", "e5m2")
-MX_BLOCK = 32
+NARROW = ("e4m3", "e5m2")
+MX_BLOCK, FP8_BLOCK = 32, 128
+"""Elements that share a scale."""
 
 
-def copy(x: Tensor, dtype: str | None = None, *, scale: float = 1.0) -> Tensor:
-    """x in another tensor, dense; in format `dtype` (or its own) after a multiplication by `scale`.
+def copy(x: Values, dtype: str | None = None, *, scale: float = 1.0, out: Tensor | None = None) -> Any:
+    """x, any view, in a new dense tensor, or in `out`, any view of x's shape; in format `dtype` (out's or x's own).
 
-    The product is rounded to FP32 and then to the format, nearest even; e4m3 and e5m2 saturate. From fp32, bf16 and
-    fp16 to these and to e4m3 and e5m2; every other format is copied as it is. x has rows of at most 32 KB, dense.
+    With another format, or a scale, elements are x * scale rounded to FP32 and then to the format, nearest even; e4m3
+    and e5m2 saturate. From fp32, bf16 and fp16 to these, e4m3 and e5m2; every other format is copied as it is. What is
+    side by side in x and not in out is transposed on the way (not in 4-bit formats); where nothing is side by side, in
+    x or in out, elements go one by one.
     """
-    target = x.format if dtype is None else format_of(dtype)
-    if target is x.format and scale == 1.0:
-        return _copied(x)
-    if x.dtype not in SOURCES or target.name not in TARGETS:
-        raise ValueError(f"copy converts {', '.join(SOURCES)} to {', '.join(TARGETS)}, not {x.dtype} to {target}")
-    factor = int(np.float32(scale).view(np.uint32))
-    found = empty(x.device, x.shape, target)
-    _convert(as_rows(x), as_rows(found), {"factor": factor})
+    target = format_of(dtype) if dtype is not None else out.format if out is not None else _format(x)
+    if out is not None and (out.shape != x.shape or out.format is not target):
+        raise ValueError(f"out is {out.dtype} {out.shape}; the copy is {target} {x.shape}")
+    how: dict[str, int] = {}
+    if target is not _format(x) or scale != 1.0:
+        _check("copy", x, target, TARGETS)
+        how = {"factor": int(np.float32(scale).view(np.uint32))}
+    if not isinstance(x, Tensor):
+        return _copied(x, target.name, scale)
+    found = empty(x.device, x.shape, target) if out is None else out
+    if how:
+        how |= {"source_format": x.format.code, "target_format": target.code}
+    _run(CopySpec(axes=_axes(x, found, whole=out is not None), source=_size(x), target=_size(found), how=how), x, found)
     return found
 
 
-def copy_mx(x: Tensor, dtype: str = "e4m3") -> tuple[Tensor, Tensor]:
-    """(codes, scales) of x (R, C), as `quantise_mx` gives them, by a copy: the vector core has no part in it.
+def copy_mx(x: Values, dtype: str = "e4m3") -> tuple[Any, Any]:
+    """(codes, scales) of x (..., C) in MX, as `quantise_mx` gives them, by a copy: the vector core has no part in it.
 
-    x: fp32, bf16 or fp16; dtype: e4m3 or e5m2; C a multiple of 32.
+    x: fp32, bf16 or fp16, any view; dtype: e4m3 or e5m2; scales: e8m0 (..., ceil(C / 32)), of an array their codes.
     """
     target = format_of(dtype)
-    if x.dtype not in SOURCES or target.name not in MX_TARGETS:
-        raise ValueError(
-            f"copy_mx quantises {', '.join(SOURCES)} to {', '.join(MX_TARGETS)}, not {x.dtype} to {target}"
-        )
-    if x.ndim != 2 or x.shape[1] % MX_BLOCK:
-        raise ValueError(f"copy_mx: x has shape {x.shape}; it needs rows of a multiple of {MX_BLOCK} elements")
+    _check("copy_mx", x, target, NARROW)
+    if not isinstance(x, Tensor):
+        return _padded(microscaling.REFERENCES["quantise_mx"], x, target.name, MX_BLOCK)
+    scales = empty(x.device, _blocks(x, MX_BLOCK), FORMATS["e8m0"])
+    return _quantised(x, target, scales, MX_BLOCK, BlockScale.MX), scales
+
+
+def copy_fp8(x: Values, dtype: str = "e4m3", *, by_group: bool = False) -> tuple[Any, Any]:
+    """(codes, scales) of x (..., C) in FP8 with an fp32 scale for each 1 x 128 elements, by a copy.
+
+    As `quantise(x, dtype, by="1x128")` gives them for amax below 2^126. x: fp32, bf16 or fp16, any view; dtype: e4m3 or
+    e5m2; scales: (..., ceil(C / 128)). by_group: those of a matrix are the view of a (ceil(C / 128), R) tensor, which
+    `matmul` takes as `a_scale`.
+    """
+    target = format_of(dtype)
+    _check("copy_fp8", x, target, NARROW)
+    if by_group and x.ndim != 2:
+        raise ValueError(f"copy_fp8: scales by group are of a matrix; x has shape {x.shape}")
+    if not isinstance(x, Tensor):
+        return _padded(quantise.REFERENCES["quantise"], x, target.name, FP8_BLOCK, by="1x128")
+    shape = _blocks(x, FP8_BLOCK)
+    scales = empty(x.device, shape[::-1], "fp32").T if by_group else empty(x.device, shape, "fp32")
+    return _quantised(x, target, scales, FP8_BLOCK, BlockScale.FP32), scales
+
+
+def _format(x: Values) -> Format:
+    return x.format if isinstance(x, Tensor) else format_of(x.dtype)
+
+
+def _check(name: str, x: Values, target: Format, targets: tuple[str, ...]) -> None:
+    source = _format(x)
+    if source.name not in SOURCES or target.name not in targets:
+        verb = "converts" if targets is TARGETS else "quantises"
+        raise ValueError(f"{name} {verb} {', '.join(SOURCES)} to {', '.join(targets)}, not {source} to {target}")
+
+
+def _size(x: Tensor) -> int:
+    return max(8, x.format.bits) // 8
+
+
+def _blocks(x: Tensor, block: int) -> tuple[int, ...]:
+    return (*x.shape[:-1], -(-x.shape[-1] // block))
+
+
+def _axes(x: Tensor, out: Tensor, scales: Tensor | None = None, *, whole: bool = False) -> tuple[Axis, ...]:
+    """The dimensions of a copy; bytes that 4-bit elements share are one. `whole`: no half of a byte may change."""
+    shape, strides = list(x.shape), [list(x.strides), list(out.strides)]
+    if x.format.bits < 8:
+        packed = [stride.index(0) for stride in strides]
+        if packed[0] != packed[1]:
+            raise ValueError(
+                f"a copy can't transpose {x.dtype}, whose elements share bytes along dimension {packed[0]}"
+            )
+        if whole and shape[packed[0]] % 2:
+            raise ValueError(f"out has {shape[packed[0]]} {x.dtype} elements side by side; a copy takes an even number")
+        shape[packed[0]] = -(-shape[packed[0]] // 2)
+        for stride in strides:
+            stride[packed[0]] = 1
+    beside = [0] * len(shape) if scales is None else list(scales.strides)
+    return tuple(Axis(*axis) for axis in zip(shape, *strides, beside, strict=True))
+
+
+def _run(spec: CopySpec, x: Tensor, found: Tensor) -> None:
+    if x.size:
+        x.device.run(copy_program(x.device.config, spec), [x.address, found.address])
+
+
+def _quantised(x: Tensor, target: Format, scales: Tensor, block: int, kind: BlockScale) -> Tensor:
     codes = empty(x.device, x.shape, target)
-    scales = empty(x.device, (x.shape[0], x.shape[1] // MX_BLOCK), FORMATS["e8m0"])
-    beside = {"mx": 1, "scales": scales.address - codes.address, "scale_stride": scales.strides[0]}
-    _convert(x, codes, beside)
-    return codes, scales
+    spec = CopySpec(
+        axes=_axes(x, codes, scales),
+        source=_size(x),
+        target=1,
+        block=block,
+        scales=scales.address - codes.address,
+        split=scales.shape[-1] > 1 and scales.strides[-1] != _size(scales),
+        how={"source_format": x.format.code, "target_format": target.code, "block_scale": kind},
+    )
+    _run(spec, x, codes)
+    return codes
 
 
-def _row_bytes(x: Tensor, fmt: Format) -> int:
-    return -(-x.shape[1] * fmt.bits // 8)
+def _copied(x: Any, dtype: str, scale: float = 1.0) -> Any:
+    target = format_of(dtype)
+    if target is format_of(x.dtype) and scale == 1.0:
+        return x.copy()
+    return from_codes(encode(np.float32(x) * np.float32(scale), target)[0], target)
 
 
-def _copied(x: Tensor) -> Tensor:
-    found = empty(x.device, x.shape, x.format)
-    _run(as_rows(x), as_rows(found), Opcode.STORE, {})
-    return found
+def _padded(reference: Callable[..., Any], x: Any, dtype: str, block: int, **options: Any) -> tuple[Any, Any]:
+    """A reference for matrices of whole blocks, of any array."""
+    columns = x.shape[-1]
+    wide = np.pad(np.float32(x), [(0, 0)] * (x.ndim - 1) + [(0, -columns % block)])
+    codes, scales = reference(wide.reshape(-1, wide.shape[-1]), dtype, **options)
+    return codes.reshape(wide.shape)[..., :columns], scales.reshape(*wide.shape[:-1], -1)
 
 
-def _convert(x: Tensor, found: Tensor, how: dict[str, int]) -> None:
-    formats = {"source_format": x.format.code, "target_format": found.format.code}
-    _run(x, found, Opcode.STORE_CONVERT, how | formats)
-
-
-def _run(x: Tensor, found: Tensor, opcode: Opcode, how: dict[str, Any]) -> None:
-    """Pieces of rows to L1 and from there to `found`."""
-    count, row_bytes = x.shape[0], _row_bytes(x, x.format)
-    if not count or not row_bytes:
-        return
-    if x.format.bits >= 8 and x.strides[1] * 8 != x.format.bits and x.shape[1] > 1:
-        raise ValueError(f"a copy takes dense rows; elements of x are {x.strides[1]} bytes apart")
-    if row_bytes > ROW_LIMIT or (opcode == Opcode.STORE_CONVERT and row_bytes % 4):
-        raise ValueError(f"a copy takes rows of a multiple of 4 bytes up to {ROW_LIMIT}, not of {row_bytes}")
-    pitch = -(-row_bytes // CHUNK)
-    piece = max(1, min(1024, x.device.config.l1_bytes // (BUFFERS * pitch * CHUNK)))
-    places = [Region(i * piece * pitch * CHUNK, piece * pitch * CHUNK) for i in range(BUFFERS)]
-    schedule = Schedule()
-    for number, start in enumerate(range(0, count, piece)):
-        place, rows = places[number % BUFFERS], min(piece, count - start)
-        shape = {"l1": place.address, "pitch": pitch, "count1": rows, "bytes": row_bytes}
-        source = {"mem_reg": SOURCE, "mem": start * x.strides[0], "stride1": x.strides[0]}
-        schedule.emit(Opcode.LOAD, shape | source | {"valid1": rows, "valid_bytes": row_bytes}, writes=[place])
-        target = {"mem_reg": TARGET, "mem": start * found.strides[0], "stride1": found.strides[0]}
-        if "scales" in how:
-            shift = start * (how["scale_stride"] - found.strides[0])
-            target |= {"scales": how["scales"] + shift}
-        schedule.emit(opcode, shape | how | target, reads=[place])
-    x.device.run(schedule.encode(), [x.address, found.address])
+REFERENCES: Mapping[str, Callable[..., Any]] = {
+    "copy": _copied,
+    "copy_mx": lambda x, dtype="e4m3": _padded(microscaling.REFERENCES["quantise_mx"], x, dtype, MX_BLOCK),
+    "copy_fp8": lambda x, dtype="e4m3": _padded(quantise.REFERENCES["quantise"], x, dtype, FP8_BLOCK, by="1x128"),
+}
+"""The kernels in NumPy on float32; codes as numbers."""
