@@ -10,7 +10,8 @@ from numpy.testing import assert_array_equal
 
 import gemel
 from gemel.kernels.conv import REFERENCES
-from gemel.kernels.conv_program import boxes
+from gemel.kernels.conv_backward import REFERENCES as BACKWARD_REFERENCES
+from gemel.kernels.conv_spec import boxes
 
 NATIVE = {"bf16": ml_dtypes.bfloat16, "e5m2": ml_dtypes.float8_e5m2}
 
@@ -101,6 +102,59 @@ def test_views_and_out(device: gemel.Device, rng: np.random.Generator) -> None:
     expected = np.full((2, 9, 12, 10), 5, np.float32)
     expected[:, 1:, 1:11, 2:8] = direct(x[1:, 1:9, 2:, 3:36], weight[:, :, :, 3:36], (1, 1), (1, 1), (1, 1))
     assert_array_equal(out.numpy(), expected)
+
+
+BACKWARD = [case for case in CASES if case[0][3] < 100] + [((1, 9, 10, 8), (3, 3, 3, 8), (2, 3), (2, 2), (1, 1))]
+
+
+@pytest.mark.parametrize(("shape", "kernel", "stride", "padding", "dilation"), BACKWARD)
+@pytest.mark.parametrize("name", ["bf16", "e4m3"])
+def test_gradients_are_exact(
+    device: gemel.Device,
+    rng: np.random.Generator,
+    name: str,
+    shape: Any,
+    kernel: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+) -> None:
+    """Of the sum of all results times grad: both derivatives by the definition; NumPy arrays give the same."""
+    x, weight = integers(rng, *shape), integers(rng, *kernel)
+    result = direct(x, weight, stride, padding, dilation)
+    grad = integers(rng, *result.shape)
+    where = {"stride": stride, "padding": padding, "dilation": dilation}
+    tensors = [gemel.tensor(device, values, name) for values in (grad, x, weight)]
+    images, kernels = gemel.conv2d_backward(tensors[0], tensors[1], tensors[2], **where)
+    gradient = np.zeros(weight.shape)
+    around = (0, 0), (padding[0],) * 2, (padding[1],) * 2, (0, 0)
+    wide, padded = np.pad(np.zeros(shape), around), np.pad(x, around)
+    for i, j, a, b in np.ndindex(*result.shape[1:3], *kernel[1:3]):
+        at = slice(None), i * stride[0] + a * dilation[0], j * stride[1] + b * dilation[1]
+        wide[at] += grad[:, i, j] @ weight[:, a, b]
+        gradient[:, a, b] += grad[:, i, j].T @ padded[at]
+    inner = wide[:, padding[0] : padding[0] + shape[1], padding[1] : padding[1] + shape[2]]
+    assert_array_equal(images.numpy(), inner)
+    assert_array_equal(kernels.numpy(), gradient)
+    if name == "bf16":
+        arrays = [values.astype(ml_dtypes.bfloat16) for values in (grad, x, weight)]
+        found = gemel.conv2d_backward(arrays[0], arrays[1], arrays[2], **where)
+        assert_array_equal(found[0], inner)
+        assert_array_equal(found[1], gradient)
+
+
+def test_gradients_bits_are_numpy_s(device: gemel.Device, rng: np.random.Generator) -> None:
+    shape, kernel, stride, padding, dilation = CASES[3]
+    where = {"stride": stride, "padding": padding, "dilation": dilation}
+    size = direct(np.zeros(shape), np.zeros(kernel), stride, padding, dilation).shape
+    arrays = [
+        (rng.standard_normal(s) * np.exp2(rng.integers(-6, 6, s))).astype(ml_dtypes.bfloat16)
+        for s in (size, shape, kernel)
+    ]
+    tensors = [gemel.tensor(device, values) for values in arrays]
+    found = gemel.conv2d_backward(tensors[0], tensors[1], tensors[2], dtype="bf16", **where)
+    for got, wanted in zip(found, BACKWARD_REFERENCES["conv2d_backward"](*arrays, dtype="bf16", **where), strict=True):
+        assert_array_equal(got.numpy(), wanted)
 
 
 @pytest.mark.parametrize("size", [(1, 1, 1), (5, 3, 3), (2, 56, 56), (1, 7, 90), (40, 1, 1), (3, 33, 2)])

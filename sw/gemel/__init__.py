@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from gemel.kernels.attention_backward import scaled_dot_product_attention_backward
     from gemel.kernels.batch_norm import batch_norm, batch_norm_backward, group_norm, group_norm_backward
     from gemel.kernels.conv import conv2d
+    from gemel.kernels.conv_backward import conv2d_backward
     from gemel.kernels.copy import copy, copy_fp8, copy_mx
     from gemel.kernels.cross_entropy import cross_entropy, cross_entropy_backward
     from gemel.kernels.dropout import dropout, dropout_backward
@@ -99,6 +100,7 @@ __all__ = [
     "clip_coefficient",
     "clip_grad_norm",
     "conv2d",
+    "conv2d_backward",
     "copy",
     "copy_fp8",
     "copy_mx",
@@ -222,6 +224,7 @@ _HOMES = {
         "group_norm_backward",
     ),
     "kernels.conv": ("conv2d",),
+    "kernels.conv_backward": ("conv2d_backward",),
     "kernels.copy": (
         "copy",
         "copy_fp8",

@@ -9,27 +9,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gemel.driver.buffer import Buffer
+from gemel.bench.dma_rows import BUFFERS, Moves
 from gemel.driver.device import Device
-from gemel.driver.program import Program, reg
+from gemel.driver.program import Program
 from gemel_golden.config import CHUNK, WORD
+from gemel_golden.dma.convert import convert
+from gemel_golden.formats import FORMATS
+from gemel_golden.isa import BlockScale
 
-__all__ = ["OPERATIONS", "DmaFigures", "Moves", "run"]
+__all__ = ["OPERATIONS", "DmaFigures", "run"]
 
-PIECE = 8192
-"""Bytes that an instruction moves, or one row where that is longer."""
-BUFFERS = 4
-"""Pieces in L1, used in turn."""
-LISTS = 16
-"""Lists of indices in L1, used in turn."""
 FP32 = 0
+SOURCE, TARGET = FORMATS["bf16"], FORMATS["e4m3"]
+"""Formats of a converting copy."""
+ONE = int(np.float32(1).view(np.uint32))
+TURNED_ROWS = WORD // 2
+"""Rows of an instruction that transposes elements of two bytes: all that it takes."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DmaFigures:
     """What the benchmark tells; `cycles` and what follows from them are ``None`` on a chip without a clock.
 
-    `bytes`: moved in one direction; `bandwidth_utilisation`: their share of what the memory moves that way.
+    `bytes`: moved in one direction, before a conversion; `bandwidth_utilisation`: their share of what the memory moves
+    that way.
     """
 
     cycles: int | None
@@ -43,85 +46,6 @@ class DmaFigures:
     def as_dict(self) -> dict[str, Any]:
         """What `--json` prints."""
         return asdict(self)
-
-
-class Moves:
-    """Rows of `row_bytes` bytes, `stride` apart in memory, about `total` bytes of them.
-
-    Raises ValueError for rows that don't fit.
-    """
-
-    def __init__(self, device: Device, *, row_bytes: int, stride: int, total: int, seed: int):
-        if row_bytes % CHUNK or not CHUNK <= row_bytes <= 1 << 16:
-            raise ValueError(f"rows have a multiple of {CHUNK} bytes up to {1 << 16}, not {row_bytes}")
-        if stride < row_bytes:
-            raise ValueError(f"rows of {row_bytes} bytes can't be {stride} bytes apart")
-        self.device, self.row_bytes, self.stride = device, row_bytes, stride
-        self.rows = max(1, PIECE // row_bytes)
-        self.piece = self.rows * row_bytes
-        self.pieces = max(BUFFERS, total // self.piece)
-        self.lists_at = BUFFERS * self.piece
-        list_bytes = -(-4 * self.rows // WORD) * WORD
-        self.list_bytes = list_bytes
-        needed = self.lists_at + LISTS * list_bytes
-        if needed > device.config.l1_bytes:
-            raise ValueError(f"{needed:,} bytes of rows and lists don't fit into L1's {device.config.l1_bytes:,}")
-        rng = np.random.default_rng(seed)
-        self.count = self.pieces * self.rows
-        numbers = rng.integers(-1000, 1000, (self.count, stride // 4)).astype(np.float32)
-        self.table = numbers.view(np.uint8).reshape(self.count, -1)[:, :stride]
-        self.l1 = rng.integers(-1000, 1000, (BUFFERS * self.rows, row_bytes // 4)).astype(np.float32).view(np.uint8)
-        order = rng.permutation(self.count)
-        self.lists = [order[np.arange(i * self.rows, (i + 1) * self.rows) % self.count] for i in range(LISTS)]
-
-    def place(self, piece: int) -> dict[str, int]:
-        """Where a piece lies in L1."""
-        shape = {"l1": piece % BUFFERS * self.piece, "layout": 0, "pitch": self.row_bytes // CHUNK}
-        return shape | {"count1": self.rows, "bytes": self.row_bytes}
-
-    def in_order(self, piece: int) -> dict[str, Any]:
-        """A piece's rows in memory, one after the other."""
-        return {"mem": reg(1) + piece * self.rows * self.stride, "stride1": self.stride}
-
-    def by_list(self, piece: int) -> dict[str, Any]:
-        """A piece's rows in memory, named by a list."""
-        indices = self.lists_at + piece % LISTS * self.list_bytes
-        return {"mem": reg(1), "stride": self.stride, "indices": indices, "limit": self.count}
-
-    def named(self, piece: int) -> NDArray[np.int64]:
-        """The rows that a piece's list names."""
-        return self.lists[piece % LISTS]
-
-    def held(self, piece: int) -> NDArray[np.uint8]:
-        """A piece's bytes in L1 before the run."""
-        start = piece % BUFFERS * self.rows
-        return self.l1[start : start + self.rows]
-
-    def prepare(self) -> Buffer:
-        """Put the table into memory, rows and lists into L1."""
-        lists = np.zeros((LISTS, self.list_bytes // 4), np.uint32)
-        for i, named in enumerate(self.lists):
-            lists[i, : self.rows] = named
-        program = Program()
-        for register, (array, at) in enumerate(((self.l1, 0), (lists, self.lists_at)), 1):
-            raw = array.view(np.uint8)
-            rows, size = raw.reshape(len(raw), -1).shape
-            whole = {"bytes": size, "valid_bytes": size, "valid1": rows, "count1": rows, "stride1": size}
-            program.load(mem=reg(register), l1=at, pitch=size // CHUNK, **whole)
-        program.halt()
-        self.device.run(program, [self.device.upload(self.l1), self.device.upload(lists)])
-        return self.device.upload(self.table)
-
-    def l1_after(self) -> NDArray[np.uint8]:
-        """The pieces in L1."""
-        target = self.device.alloc(self.l1.nbytes)
-        program = Program()
-        program.store(
-            mem=reg(1), count1=len(self.l1), stride1=self.row_bytes, bytes=self.row_bytes, pitch=self.row_bytes // CHUNK
-        )
-        program.halt()
-        self.device.run(program, [target])
-        return target.read(np.uint8, self.l1.shape)
 
 
 Emit = Callable[[Program, Moves, int], object]
@@ -158,6 +82,45 @@ def _filled(moves: Moves) -> NDArray[np.uint8]:
     return table
 
 
+def _turned(moves: Moves) -> NDArray[np.uint8]:
+    """L1 after pieces came transposed."""
+    found = moves.l1.copy()
+    for piece in range(moves.pieces - BUFFERS, moves.pieces):
+        block = np.ascontiguousarray(moves.table[_sequential(moves, piece), : moves.row_bytes]).view(np.uint16)
+        start = piece % BUFFERS * moves.rows
+        found[start : start + moves.rows] = block.T.copy().view(np.uint8).reshape(moves.rows, -1)
+    return found
+
+
+def _converted(moves: Moves, kind: BlockScale) -> NDArray[np.uint8]:
+    """The table after each piece of L1 was converted to it; the scales of a row are behind it."""
+    table = moves.table.copy()
+    rows = [convert(row.view(SOURCE.storage), SOURCE, TARGET, ONE, kind) for row in moves.l1]
+    for row in range(moves.count):
+        codes, scales = rows[row % len(rows)]
+        both = np.concatenate([codes.view(np.uint8), scales])
+        table[row, : len(both)] = both
+    return table
+
+
+def _turn(p: Program, moves: Moves, piece: int) -> None:
+    shape = moves.place(piece) | {"pitch": WORD // CHUNK}
+    p.load_transposed(element=1, **shape, **moves.in_order(piece))
+
+
+def _convert(kind: BlockScale) -> tuple[Emit, Expect]:
+    def emit(p: Program, moves: Moves, piece: int) -> None:
+        formats = {"source_format": SOURCE.code, "target_format": TARGET.code}
+        how = (
+            {"block_scale": kind, "scales": moves.row_bytes // 2, "scale_stride": moves.stride}
+            if kind
+            else {"factor": ONE}
+        )
+        p.store_convert(**moves.place(piece), **moves.in_order(piece), **formats, **how)
+
+    return emit, lambda moves: (_converted(moves, kind), moves.l1)
+
+
 def _load(p: Program, moves: Moves, piece: int) -> None:
     p.load(valid1=moves.rows, valid_bytes=moves.row_bytes, **moves.place(piece), **moves.in_order(piece))
 
@@ -185,8 +148,13 @@ OPERATIONS: Mapping[str, tuple[Emit, Expect]] = {
         lambda moves: (_written(moves, moves.named, add=True), moves.l1),
     ),
     "fill": (_fill, lambda moves: (_filled(moves), moves.l1)),
+    "transpose": (_turn, lambda moves: (moves.table, _turned(moves))),
+    "convert": _convert(BlockScale.NONE),
+    "mx": _convert(BlockScale.MX),
+    "fp8": _convert(BlockScale.FP32),
 }
-"""What can be measured, with the bytes that memory and L1 hold afterwards."""
+"""What can be measured, with the bytes that memory and L1 hold afterwards. `transpose`: LOAD_TRANSPOSED of elements of
+two bytes; `convert`, `mx`, `fp8`: STORE_CONVERT from BF16 to E4M3 without scales, with MX and with FP32 ones."""
 
 
 def run(
@@ -206,7 +174,8 @@ def run(
     if op not in OPERATIONS:
         raise ValueError(f"no DMA operation {op!r}; there are {', '.join(OPERATIONS)}")
     emit, expect = OPERATIONS[op]
-    moves = Moves(device, row_bytes=row_bytes, stride=stride or row_bytes, total=total, seed=seed)
+    rows = TURNED_ROWS if op == "transpose" else None
+    moves = Moves(device, row_bytes=row_bytes, stride=stride or row_bytes, total=total, seed=seed, rows=rows)
     memory = moves.prepare()
     program = Program()
     for piece in range(moves.pieces):

@@ -221,7 +221,10 @@ def memory(
 
 @app.command()
 def dma(
-    op: Annotated[str, typer.Option("--op", help="load, gather, store, scatter, scatter_add or fill")],
+    op: Annotated[
+        str,
+        typer.Option("--op", help="load, gather, store, scatter, scatter_add, fill, transpose, convert, mx or fp8"),
+    ],
     row_bytes: Annotated[int, typer.Option("--row-bytes", help="bytes of a row, a multiple of 32")],
     stride: Annotated[
         int | None, typer.Option("--stride", help="bytes between rows in memory; else they touch")

@@ -10,7 +10,8 @@ import numpy as np
 
 from gemel.dtypes import dtype as format_of
 from gemel.dtypes import from_codes, to_codes
-from gemel.kernels.conv_program import ConvSpec, conv_program
+from gemel.kernels.conv_program import conv_program
+from gemel.kernels.conv_spec import ConvSpec
 from gemel.kernels.copy import copy
 from gemel.kernels.matmul import matmul_reference
 from gemel.kernels.rows import Values
@@ -19,7 +20,7 @@ from gemel_golden.config import CHUNK
 from gemel_golden.formats import Format
 from gemel_golden.isa import OPERAND_FORMATS, OUTPUT_FORMATS
 
-__all__ = ["REFERENCES", "conv2d"]
+__all__ = ["REFERENCES", "Pair", "Window", "check_operands", "columns_of", "conv2d", "convolve", "reference"]
 
 Pair = int | tuple[int, int]
 STEP_LIMIT, SIZE_LIMIT = 31, 8191
@@ -83,15 +84,16 @@ def conv2d(
     """
     if activation not in (None, "relu"):
         raise ValueError(f"activation {activation!r} isn't None or 'relu'")
-    formats = [v.format if isinstance(v, Tensor) else format_of(v.dtype) for v in (x, weight)]
-    integer = all(fmt.is_int for fmt in formats)
+    integer = all(_format(v).is_int for v in (x, weight))
     fmt = format_of(out_dtype) if out_dtype is not None else format_of("int32" if integer else "fp32")
-    _check(x, weight, bias, formats, fmt)
+    check_operands(x, weight, fmt)
+    if bias is not None and (bias.shape != weight.shape[:1] or format_of(bias.dtype).name != "fp32"):
+        raise ValueError(f"conv2d: bias is {bias.dtype} {bias.shape}; {weight.shape[0]} output channels need fp32")
     window = Window.of(stride, padding, dilation)
     size = window.out_size((x.shape[1], x.shape[2]), (weight.shape[1], weight.shape[2]))
     options = {"scale": scale, "relu": activation == "relu"}
     if not isinstance(x, Tensor) or not isinstance(weight, Tensor):
-        return _reference(x, weight, bias, window, size, fmt, **options)
+        return reference(x, weight, bias, window, size, fmt, **options)
     shape = (x.shape[0], *size, weight.shape[0])
     if out is not None and (out.shape != shape or out.format is not fmt or out.strides[3] != fmt.bits // 8):
         raise ValueError(f"conv2d: out is {out.dtype} {out.shape}; the result is {fmt} {shape}, channels side by side")
@@ -139,7 +141,7 @@ def convolve(
         saturate=found.format.saturates,
         scale_bits=None if scale is None else int(np.float32(scale).view(np.uint32)),
     )
-    if _joins(window):
+    if _joins(window, width, found.shape[2], spec.kernel[1]):
         taps = spec.kernel[1]
         line = weight.strides[1]
         spec = replace(
@@ -150,9 +152,10 @@ def convolve(
     x.device.run(conv_program(x.device.config, spec), arguments, name=name)
 
 
-def _joins(window: Window) -> bool:
-    """The taps of a line are side by side in memory, and all of them or none are in the image."""
-    return window.padding[1] == 0 and window.dilation[1] == 1
+def _joins(window: Window, width: int, out_width: int, taps: int) -> bool:
+    """The taps of a line are side by side in memory, and all of them are in the image."""
+    inside = window.padding[1] == 0 and (out_width - 1) * window.stride[1] + taps <= width
+    return inside and window.dilation[1] == 1
 
 
 def _dense(x: Tensor) -> Tensor:
@@ -161,23 +164,27 @@ def _dense(x: Tensor) -> Tensor:
     return x if x.strides[2:] == (x.shape[3] * size, size) else copy(x)
 
 
-def _check(x: Any, weight: Any, bias: Any, formats: list[Format], out: Format) -> None:
+def _format(x: Values) -> Format:
+    return x.format if isinstance(x, Tensor) else format_of(x.dtype)
+
+
+def check_operands(x: Values, weight: Values, out: Format) -> None:
+    """Raise ValueError unless images, kernels and the result's format are the chip's and fit each other."""
     if x.ndim != 4 or weight.ndim != 4 or x.shape[3] != weight.shape[3] or 0 in (*x.shape[1:], *weight.shape):
         raise ValueError(f"conv2d: images {x.shape} (N, H, W, C) and kernels {weight.shape} (O, KH, KW, C) don't fit")
     if max(x.shape[1:3]) > SIZE_LIMIT:
         raise ValueError(f"conv2d: images of {x.shape[1]} x {x.shape[2]} are larger than {SIZE_LIMIT}")
+    formats = [_format(x), _format(weight)]
     if any(fmt.code not in OPERAND_FORMATS or fmt.bits < 8 for fmt in formats) or formats[0].bits != formats[1].bits:
         raise ValueError(
             f"conv2d multiplies bf16, fp16, e4m3, e5m2 and int8 of one width, not {formats[0]} by {formats[1]}"
         )
     if out.code not in OUTPUT_FORMATS or out.bits < 8:
         raise ValueError(f"conv2d can't write {out}")
-    if bias is not None and (bias.shape != weight.shape[:1] or format_of(bias.dtype).name != "fp32"):
-        raise ValueError(f"conv2d: bias is {bias.dtype} {bias.shape}; {weight.shape[0]} output channels need fp32")
 
 
-def _columns(x: Any, kernel: tuple[int, int], window: Window, size: tuple[int, int]) -> Any:
-    """im2col of codes: (N, OH, OW, KH, KW, C)."""
+def columns_of(x: Any, kernel: tuple[int, int], window: Window, size: tuple[int, int]) -> Any:
+    """im2col: (N, OH, OW, KH, KW, C), zeros outside of the images."""
     found = np.zeros((x.shape[0], *size, *kernel, x.shape[3]), x.dtype)
     for kh, kw in np.ndindex(*kernel):
         y, column = (
@@ -190,7 +197,7 @@ def _columns(x: Any, kernel: tuple[int, int], window: Window, size: tuple[int, i
     return found
 
 
-def _reference(
+def reference(
     x: Any,
     weight: Any,
     bias: Any,
@@ -201,10 +208,11 @@ def _reference(
     scale: float | None = None,
     relu: bool = False,
 ) -> Any:
+    """`convolve` of arrays, for a result of this height and width."""
     (pixels, a), (kernels, b) = to_codes(x), to_codes(weight)
     outputs, kh, kw, channels = weight.shape
-    columns = _columns(pixels, (kh, kw), window, size)
-    taps, run = (kh, kw * channels) if _joins(window) else (kh * kw, channels)
+    columns = columns_of(pixels, (kh, kw), window, size)
+    taps, run = (kh, kw * channels) if _joins(window, x.shape[2], size[1], kw) else (kh * kw, channels)
     room = [(0, 0), (0, 0), (0, -run % (CHUNK * 8 // a.bits))]
     rows = np.pad(columns.reshape(-1, taps, run), room).reshape(columns[..., 0, 0, 0].size, -1)
     others = np.pad(kernels.reshape(outputs, taps, run), room).reshape(outputs, -1)
@@ -225,7 +233,7 @@ def _conv2d_reference(
 ) -> Any:
     window = Window.of(stride, padding, dilation)
     size = window.out_size((x.shape[1], x.shape[2]), (weight.shape[1], weight.shape[2]))
-    return _reference(x, weight, bias, window, size, format_of(out_dtype), scale=scale, relu=activation == "relu")
+    return reference(x, weight, bias, window, size, format_of(out_dtype), scale=scale, relu=activation == "relu")
 
 
 REFERENCES: Mapping[str, Callable[..., Any]] = {"conv2d": _conv2d_reference}

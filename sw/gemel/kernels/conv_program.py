@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
-from itertools import product
 from typing import NamedTuple
 
+from gemel.kernels.conv_spec import Box, ConvSpec, boxes, cut
 from gemel.kernels.schedule import Region, Schedule
 from gemel.kernels.tiling import d_strip_bytes
 from gemel_golden.config import CHUNK, WORD, ChipConfig
-from gemel_golden.formats import FORMATS, Format
+from gemel_golden.formats import FORMATS
 from gemel_golden.isa import Activation, Layout, Opcode, ScaleMode
 
-__all__ = ["Box", "ConvSpec", "boxes", "conv_program"]
+__all__ = ["conv_program"]
 
 X, WEIGHT, OUT, BIAS = range(1, 5)
 """Address registers of the arguments, in their order."""
@@ -22,82 +21,6 @@ BIAS_BYTES = 128
 """Of a tile's columns."""
 A_SLOTS = 3
 """Strips of pixels in L1 beside those of a block: one is loaded while another is multiplied."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ConvSpec:
-    """Everything that shapes the program.
-
-    x: (N, H, W, C) pixels, taps (kh, kw) of `channels` elements side by side, whole chunks of L1 each; strides in bytes
-    of images, lines and pixels of x and out, and of output channels and taps of the weight.
-    """
-
-    images: int
-    height: int
-    width: int
-    channels: int
-    outputs: int
-    out_height: int
-    out_width: int
-    kernel: tuple[int, int]
-    stride: tuple[int, int]
-    padding: tuple[int, int]
-    dilation: tuple[int, int]
-    x_format: Format
-    weight_format: Format
-    out_format: Format
-    x_strides: tuple[int, int, int]
-    out_strides: tuple[int, int, int]
-    weight_strides: tuple[int, int, int]
-    bias: bool = False
-    relu: bool = False
-    saturate: bool = False
-    scale_bits: int | None = None
-
-    @property
-    def size(self) -> int:
-        """Bytes of an element of x and of the weight."""
-        return self.x_format.bits // 8
-
-    @property
-    def tap_chunks(self) -> int:
-        """Chunks of a tap's channels."""
-        return -(-self.channels * self.size // CHUNK)
-
-    @property
-    def chunks(self) -> int:
-        """Chunks of a row of the matrix: the taps one after the other."""
-        return self.kernel[0] * self.kernel[1] * self.tap_chunks
-
-
-class Box(NamedTuple):
-    """A block of output pixels, the rows of a macro tile: (start, count) of images, lines and columns."""
-
-    images: tuple[int, int]
-    lines: tuple[int, int]
-    columns: tuple[int, int]
-
-    @property
-    def rows(self) -> int:
-        """Pixels."""
-        return self.images[1] * self.lines[1] * self.columns[1]
-
-
-def boxes(images: int, height: int, width: int, most: int) -> list[Box]:
-    """The fewest blocks of up to `most` pixels that make all images, wide ones rather than high ones."""
-    shapes = []
-    for wide in range(min(width, most), 0, -1):
-        high = min(height, most // wide)
-        deep = min(images, most // (wide * high)) if (wide, high) == (width, height) else 1
-        count = -(-width // wide) * -(-height // high) * -(-images // deep)
-        shapes.append((count, (deep, high, wide)))
-    _, sizes = min(shapes, key=lambda shape: shape[0])
-    cuts = (_cut(total, size) for total, size in zip((images, height, width), sizes, strict=True))
-    return [Box(*parts) for parts in product(*cuts)]
-
-
-def _cut(total: int, size: int) -> list[tuple[int, int]]:
-    return [(start, min(size, total - start)) for start in range(0, total, size)]
 
 
 class _Blocking(NamedTuple):
@@ -123,12 +46,12 @@ class _Builder:
         self.spec, self.tile = spec, config.tile
         self.schedule = Schedule()
         self.boxes = boxes(spec.images, spec.out_height, spec.out_width, self.tile)
-        self.columns = _cut(spec.outputs, self.tile)
+        self.columns = cut(spec.outputs, self.tile)
         self.high = max(box.rows for box in self.boxes)
         self.wide = max(size for _, size in self.columns)
         self.top, self.limit = 0, config.l1_bytes
         self.blocking = self._choose()
-        self.pieces = _cut(spec.chunks, self.blocking.chunks)
+        self.pieces = cut(spec.chunks, self.blocking.chunks)
         b, (a_bytes, b_bytes, d_bytes) = self.blocking, self._sizes(self.blocking)
         self.a_slots = self._regions(b.high - 1 + A_SLOTS, a_bytes)
         self.b_slots = self._regions(2 * b.wide, b_bytes)

@@ -14,6 +14,7 @@ __all__ = ["Axis", "CopySpec", "copy_program"]
 
 SOURCE, TARGET = 1, 2
 """Registers with the addresses of what is read and of what is written."""
+MASK = (1 << 64) - 1
 PIECE = 32 << 10
 """Bytes of a piece in L1 at most: together they hide the memory's latency."""
 PIECES = 8
@@ -133,8 +134,8 @@ class _Builder:
                 self._turn(source, place, pitch, rows, count, along.source)
             else:
                 whole = {"valid1": rows, "valid_bytes": count * size, "stride1": lines.source}
-                self._emit(Opcode.LOAD, shape | whole | {"mem_reg": SOURCE, "mem": source}, writes=[place])
-            values = shape | dict(self.spec.how) | {"mem_reg": TARGET, "mem": target, "stride1": lines.target}
+                self._emit(Opcode.LOAD, shape | whole | {"mem_reg": SOURCE, "mem": source & MASK}, writes=[place])
+            values = shape | dict(self.spec.how) | {"mem_reg": TARGET, "mem": target & MASK, "stride1": lines.target}
             if self.spec.block:
                 scales = at[2] + row * lines.scales + start // self.spec.block * along.scales
                 values |= {"scales": self.spec.scales + scales - target, "scale_stride": lines.scales}
@@ -144,7 +145,7 @@ class _Builder:
         """Load `rows` rows of `columns` elements of the source as columns."""
         size = self.spec.source
         for first, count in _cut(rows, WORD // size):
-            values = {"mem_reg": SOURCE, "mem": source + first * stride, "stride1": stride, "count1": count}
+            values = {"mem_reg": SOURCE, "mem": (source + first * stride) & MASK, "stride1": stride, "count1": count}
             values |= {"l1": place.address + first * size, "pitch": pitch, "bytes": columns * size}
             values |= {"element": size.bit_length() - 1}
             self._emit(Opcode.LOAD_TRANSPOSED, values, writes=[place])

@@ -1,0 +1,89 @@
+"""What shapes a convolution, and how its output pixels are cut into blocks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from typing import NamedTuple
+
+from gemel_golden.config import CHUNK
+from gemel_golden.formats import Format
+
+__all__ = ["Box", "ConvSpec", "boxes", "cut"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvSpec:
+    """Everything that shapes the program.
+
+    x: (N, H, W, C) pixels, taps (kh, kw) of `channels` elements side by side, whole chunks of L1 each; strides in bytes
+    of images, lines and pixels of x and out, and of output channels and taps of the weight.
+    """
+
+    images: int
+    height: int
+    width: int
+    channels: int
+    outputs: int
+    out_height: int
+    out_width: int
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    dilation: tuple[int, int]
+    x_format: Format
+    weight_format: Format
+    out_format: Format
+    x_strides: tuple[int, int, int]
+    out_strides: tuple[int, int, int]
+    weight_strides: tuple[int, int, int]
+    bias: bool = False
+    relu: bool = False
+    saturate: bool = False
+    scale_bits: int | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of an element of x and of the weight."""
+        return self.x_format.bits // 8
+
+    @property
+    def tap_chunks(self) -> int:
+        """Chunks of a tap's channels."""
+        return -(-self.channels * self.size // CHUNK)
+
+    @property
+    def chunks(self) -> int:
+        """Chunks of a row of the matrix: the taps one after the other."""
+        return self.kernel[0] * self.kernel[1] * self.tap_chunks
+
+
+class Box(NamedTuple):
+    """A block of output pixels, the rows of a macro tile: (start, count) of images, lines and columns."""
+
+    images: tuple[int, int]
+    lines: tuple[int, int]
+    columns: tuple[int, int]
+
+    @property
+    def rows(self) -> int:
+        """Pixels."""
+        return self.images[1] * self.lines[1] * self.columns[1]
+
+
+def boxes(images: int, height: int, width: int, most: int) -> list[Box]:
+    """The fewest blocks of up to `most` pixels that make all images, wide ones rather than high ones."""
+    shapes = []
+    for wide in range(min(width, most), 0, -1):
+        high = min(height, most // wide)
+        deep = min(images, most // (wide * high)) if (wide, high) == (width, height) else 1
+        count = -(-width // wide) * -(-height // high) * -(-images // deep)
+        shapes.append((count, (deep, high, wide)))
+    _, sizes = min(shapes, key=lambda shape: shape[0])
+    cuts = (cut(total, size) for total, size in zip((images, height, width), sizes, strict=True))
+    return [Box(*parts) for parts in product(*cuts)]
+
+
+def cut(total: int, size: int) -> list[tuple[int, int]]:
+    """(start, count) pieces of up to `size`."""
+    return [(start, min(size, total - start)) for start in range(0, total, size)]
