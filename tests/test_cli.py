@@ -12,7 +12,7 @@ from gemel import cli
 from gemel.bench import dma, vector
 from gemel.bench import matmul as bench
 from gemel.driver.faults import DeviceTimeout
-from gemel.kernels.matmul import matmul_reference
+from gemel.kernels.matmul_reference import matmul_reference
 from gemel.sim.build import BuildError
 
 PROGRAM = str(Path(sys.executable).with_name("gemel"))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import gemel
-from gemel.kernels.matmul import matmul_reference
+from gemel.kernels.matmul_reference import matmul_reference
 from gemel_golden.scaled import fp32_scaled_matmul
 from gemel_verif.matmul_cases import NAMES, OUTPUTS, Case, random_case, run
 
@@ -60,7 +60,7 @@ def test_the_default_output_is_exact(device, rng):
 def test_the_kernel_and_its_reference_agree(device, rng):
     a, b = (gemel.tensor(device, rng.standard_normal(shape), "e4m3") for shape in ((40, 100), (100, 60)))
     bias = rng.standard_normal(60).astype(np.float32)
-    found = gemel.matmul(a, b, out_dtype="int8", scale=3.5, bias=bias, activation="relu")
+    found = gemel.matmul(a, b, out_dtype="int8", scale=3.5, bias=bias, epilogue="relu_bias")
     expected, _ = matmul_reference(
         a.codes(), a.format, b.codes(), b.format, found.format, scale=3.5, bias=bias, relu=True
     )
@@ -150,7 +150,6 @@ WRONG = {
         {},
         "a is fp32; the tensor core multiplies bf16, fp16, e4m3, e5m2, int8, e2m1, int4",
     ),
-    "activation": ({}, {"activation": "gelu"}, "activation 'gelu' isn't one of None, 'relu'"),
     "output": ({}, {"out_dtype": "e8m0"}, "matmul can't write e8m0"),
     "unknown": ({}, {"out_dtype": "fp7"}, "unknown dtype 'fp7'; there are fp32, int32, .*aliases float32"),
     "bias": ({}, {"bias": np.zeros(4)}, r"bias is fp32 \(4,\); this product takes fp32 \(5,\), one per column"),

@@ -49,7 +49,7 @@ def test_formats_and_shapes(quad, rng, name: str, out: str, shape: tuple[int, in
     m, k, n = shape
     a, b = tensor(quad, rng, (m, k), name, turned=turned), tensor(quad, rng, (k, n), name, turned=turned)
     bias, scale = (gemel.tensor(quad, rng.standard_normal(n, np.float32)) for _ in range(2))
-    same(quad, a, b, out_dtype=out, bias=bias, scale=scale, activation="relu")
+    same(quad, a, b, out_dtype=out, bias=bias, scale=scale, epilogue="relu_bias")
 
 
 def test_four_bit_operands(quad, rng) -> None:

@@ -136,7 +136,7 @@ def run(gemel: ModuleType, device: Any, case: Case, rng: np.random.Generator) ->
         out_dtype=out,
         bias=bias,
         scale=scale,
-        activation="relu" if case.relu else None,
+        epilogue=("relu_bias" if case.bias else "relu") if case.relu else None,
         c=None if c is None else _place(gemel, device, c, start, False, (0, 0)),
         a_scale=None if placed[0] is None else placed[0].T,
         b_scale=placed[1],

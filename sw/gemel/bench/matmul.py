@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gemel.bench.epilogue import EpilogueOperands
 from gemel.driver.device import Device
 from gemel.dtypes import dtype
 from gemel.kernels.block_scales import GROUPS, operand_scales, scale_mode
-from gemel.kernels.matmul import matmul, matmul_reference
+from gemel.kernels.matmul import matmul
 from gemel.kernels.matmul_l1 import load, load_scales, multiply, place, store, tile_rows
+from gemel.kernels.matmul_reference import matmul_reference
 from gemel.kernels.schedule import Schedule
 from gemel.kernels.tiling import Operand
 from gemel.tensors import Tensor, empty, tensor
@@ -44,6 +46,8 @@ class Product:
     out_dtype: Format
     layout: str = "nt"
     scales: str = "none"
+    epilogue: str = "default"
+    approximate: str = "none"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -143,10 +147,18 @@ def from_memory(device: Device, product: Product, *, bandwidth: float = 64, core
     a = _tensor(device, a_codes, product.dtype, product.layout[0] == "t")
     b = _tensor(device, b_codes, product.b_dtype, product.layout[1] == "t")
     scales = product.block_scales(device)
-    d = matmul(a, b, out_dtype=product.out_dtype, a_scale=scales[0], b_scale=scales[1], cores=cores)
+    sizes, formats = (product.m, product.n), (product.dtype, product.b_dtype, product.out_dtype)
+    given = EpilogueOperands.of(device, product.epilogue, product.approximate, sizes, formats, product.seed)
+    read = None if given.aux is None else given.aux.codes()
+    block_scales = {"a_scale": scales[0], "b_scale": scales[1]}
+    d = matmul(a, b, out_dtype=product.out_dtype, cores=cores, **block_scales, **given.options)
     result = device.last
     assert result is not None
-    exact = np.array_equal(d.codes(), _expected(product, a_codes, b_codes, scales))
+    if product.epilogue == "default":
+        exact = np.array_equal(d.codes(), _expected(product, a_codes, b_codes, scales))
+    else:
+        operands = (a_codes, product.dtype), (b_codes, product.b_dtype)
+        exact = given.exact(d, read, *operands, **_scale_options(product, scales))
     count = cores or device.config.cores
     return figures(device.config, product, result.total_cycles, result.seconds, exact, bandwidth, cores=count)
 
@@ -165,6 +177,8 @@ def from_l1(device: Device, product: Product) -> MatmulFigures:
     Cycles are those of the second launch, from its first fetched instruction to its last byte in L1.
     """
     config, out = device.config, product.out_dtype
+    if product.epilogue != "default":
+        raise ValueError(f"epilogue {product.epilogue!r} is of products from memory; in L1 there is the product alone")
     codes = product.operands()
     scales = product.block_scales(device)
     mode = scale_mode(product.dtype, product.b_dtype, *scales)
@@ -242,18 +256,15 @@ class _L1Side:
 def _expected(
     product: Product, a: NDArray[Any], b: NDArray[Any], scales: tuple[Tensor | None, Tensor | None]
 ) -> NDArray[Any]:
+    options = _scale_options(product, scales)
+    return matmul_reference(a, product.dtype, b, product.b_dtype, product.out_dtype, **options)[0]
+
+
+def _scale_options(product: Product, scales: tuple[Tensor | None, Tensor | None]) -> dict[str, Any]:
+    """Block scales as `matmul_reference` takes them."""
     name = SCALES[product.scales]
     a_scale, b_scale = (None if x is None else x.codes() for x in scales)
-    return matmul_reference(
-        a,
-        product.dtype,
-        b,
-        product.b_dtype,
-        product.out_dtype,
-        a_scale=a_scale,
-        b_scale=b_scale,
-        scale_fmt=None if name is None else dtype(name),
-    )[0]
+    return {"a_scale": a_scale, "b_scale": b_scale, "scale_fmt": None if name is None else dtype(name)}
 
 
 def product_of(
@@ -266,6 +277,8 @@ def product_of(
     out: str = "bf16",
     layout: str = "nt",
     scales: str = "none",
+    epilogue: str = "default",
+    approximate: str = "none",
     seed: int = 0,
 ) -> Product:
     """A product by the names of its formats."""
@@ -279,5 +292,7 @@ def product_of(
         out_dtype=dtype(out),
         layout=layout,
         scales=scales,
+        epilogue=epilogue,
+        approximate=approximate,
         seed=seed,
     )

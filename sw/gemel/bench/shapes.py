@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from gemel.bench.matmul import random_codes
 from gemel.driver.device import Device
 from gemel.dtypes import dtype
-from gemel.kernels.matmul import matmul_reference
 from gemel.kernels.matmul_l1 import Matrix, load, multiply, place, store
+from gemel.kernels.matmul_reference import matmul_reference
 from gemel.kernels.schedule import Region, Schedule
 from gemel.kernels.tiling import Operand
 from gemel_golden.config import CHUNK

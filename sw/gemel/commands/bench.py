@@ -37,6 +37,8 @@ def matmul(
     operands: Operands = "memory",
     layout: Annotated[str, typer.Option("--layout", help="nt, nn, tn or tt: n as is, t transposed in memory")] = "nt",
     scales: Annotated[str, typer.Option("--scales", help="block scales: none, mx, nvfp4 or fp32")] = "none",
+    epilogue: Annotated[str, typer.Option("--epilogue", help="relu_bias, gelu_aux, dgelu_bgrad, ...")] = "default",
+    approximate: Annotated[str, typer.Option("--approximate", help="of GELU: none or tanh")] = "none",
     latency: Latency = 100,
     bandwidth: Bandwidth = 64,
     backend: Backend = "rtl",
@@ -47,11 +49,24 @@ def matmul(
     from gemel.bench.matmul import from_l1, from_memory, product_of
 
     place = _place(operands, latency, bandwidth)
-    product = product_of(m, n, k, dtype, b_name=b_dtype, out=out_dtype, layout=layout, scales=scales, seed=seed)
+    product = product_of(
+        m,
+        n,
+        k,
+        dtype,
+        b_name=b_dtype,
+        out=out_dtype,
+        layout=layout,
+        scales=scales,
+        epilogue=epilogue,
+        approximate=approximate,
+        seed=seed,
+    )
     with _open(chip, backend, latency, bandwidth) as device:
         figures = from_l1(device, product) if operands == "l1" else from_memory(device, product, bandwidth=bandwidth)
-    scaled = "" if scales == "none" else f" under {scales} scales"
-    _finish(f"{dtype} {m} x {n} x {k}{scaled} {place} on {chip} ({backend})", figures.as_dict(), json)
+    more = "" if scales == "none" else f" under {scales} scales"
+    more += "" if epilogue == "default" else f" with {epilogue}"
+    _finish(f"{dtype} {m} x {n} x {k}{more} {place} on {chip} ({backend})", figures.as_dict(), json)
 
 
 @app.command()

@@ -13,7 +13,7 @@ from gemel.dtypes import from_codes, to_codes
 from gemel.kernels.conv_program import conv_program
 from gemel.kernels.conv_spec import ConvSpec
 from gemel.kernels.copy import copy
-from gemel.kernels.matmul import matmul_reference
+from gemel.kernels.matmul_reference import matmul_reference
 from gemel.kernels.rows import Values
 from gemel.tensors import Tensor, empty, tensor
 from gemel_golden.config import CHUNK

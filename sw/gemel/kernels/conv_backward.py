@@ -14,7 +14,8 @@ from gemel.kernels.conv import Pair, Window, check_operands, columns_of, convolv
 from gemel.kernels.conv_spec import boxes
 from gemel.kernels.copy import copy
 from gemel.kernels.gather import fill
-from gemel.kernels.matmul import matmul, matmul_reference
+from gemel.kernels.matmul import matmul
+from gemel.kernels.matmul_reference import matmul_reference
 from gemel.kernels.rows import Values
 from gemel.kernels.schedule import Region, Schedule
 from gemel.tensors import Tensor, empty

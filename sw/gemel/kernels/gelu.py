@@ -13,7 +13,7 @@ from gemel.kernels.rows import Values, backward, forward
 from gemel.lang import Tile, kernel
 from gemel.tensors import Tensor
 
-__all__ = ["REFERENCES", "gelu", "gelu_backward"]
+__all__ = ["CURVES", "REFERENCES", "check_approximate", "gelu", "gelu_backward"]
 
 ROOT = math.sqrt(2 / math.pi)
 CUBIC = 0.044715
@@ -25,51 +25,64 @@ def _normal(x: Tile) -> Tile:
     return lang.erf(x * math.sqrt(0.5))
 
 
-@kernel
-def _gelu(x: Tile, *, to: str) -> Tile:
+def _exact(x: Tile) -> Tile:
     half = x * 0.5
-    return lang.fma(_normal(x), half, half).astype(to)
+    return lang.fma(_normal(x), half, half)
 
 
-@kernel
-def _gelu_backward(grad: Tile, x: Tile, *, to: str) -> Tile:
+def _exact_slope(x: Tile) -> Tile:
     density = lang.exp(x * x * -0.5) * (1 / math.sqrt(2 * math.pi))
-    return (grad * lang.fma(x, density, lang.fma(_normal(x), 0.5, 0.5))).astype(to)
+    return lang.fma(x, density, lang.fma(_normal(x), 0.5, 0.5))
 
 
-@kernel
-def _gelu_tanh(x: Tile, *, to: str) -> Tile:
+def _tanh(x: Tile) -> Tile:
     half = x * 0.5
     inner = lang.fma(x * x, ROOT * CUBIC, ROOT) * x
-    return lang.fma(lang.tanh(inner), half, half).astype(to)
+    return lang.fma(lang.tanh(inner), half, half)
 
 
-@kernel
-def _gelu_tanh_backward(grad: Tile, x: Tile, *, to: str) -> Tile:
+def _tanh_slope(x: Tile) -> Tile:
     square = x * x
     t = lang.tanh(lang.fma(square, ROOT * CUBIC, ROOT) * x)
     slope = lang.fma(square, 3 * ROOT * CUBIC, ROOT) * x * 0.5
-    total = lang.fma(lang.fma(-t, t, 1.0), slope, lang.fma(t, 0.5, 0.5))
-    return (grad * total).astype(to)
+    return lang.fma(lang.fma(-t, t, 1.0), slope, lang.fma(t, 0.5, 0.5))
+
+
+CURVES: Mapping[str, tuple[Callable[[Tile], Tile], Callable[[Tile], Tile]]] = {
+    "none": (_exact, _exact_slope),
+    "tanh": (_tanh, _tanh_slope),
+}
+"""GELU and its derivative on tiles, by `approximate`."""
+
+
+@kernel
+def _gelu(x: Tile, *, approximate: str, to: str) -> Tile:
+    return CURVES[approximate][0](x).astype(to)
+
+
+@kernel
+def _gelu_backward(grad: Tile, x: Tile, *, approximate: str, to: str) -> Tile:
+    return (grad * CURVES[approximate][1](x)).astype(to)
 
 
 def gelu(x: Values, *, approximate: str = "none", dtype: str | None = None, out: Tensor | None = None) -> Any:
     """x Phi(x), Phi the normal distribution, within 4e-7; or, with approximate="tanh", the usual formula by tanh."""
-    return forward(_gelus(approximate)[0], x, dtype=dtype, out=out)
+    check_approximate("gelu", approximate)
+    return forward(_gelu, x, dtype=dtype, out=out, approximate=approximate)
 
 
 def gelu_backward(
     grad: Values, x: Values, *, approximate: str = "none", dtype: str | None = None, out: Tensor | None = None
 ) -> Any:
     """grad times the derivative of gelu at x."""
-    return backward(_gelus(approximate)[1], grad, x, dtype=dtype, out=out)
+    check_approximate("gelu", approximate)
+    return backward(_gelu_backward, grad, x, dtype=dtype, out=out, approximate=approximate)
 
 
-def _gelus(approximate: str) -> tuple[Any, Any]:
-    kinds = {"none": (_gelu, _gelu_backward), "tanh": (_gelu_tanh, _gelu_tanh_backward)}
-    if approximate not in kinds:
-        raise ValueError(f'gelu: approximate is "none" or "tanh", not {approximate!r}')
-    return kinds[approximate]
+def check_approximate(name: str, approximate: str) -> None:
+    """Raises ValueError for an unknown approximation."""
+    if approximate not in CURVES:
+        raise ValueError(f'{name}: approximate is "none" or "tanh", not {approximate!r}')
 
 
 def _phi(x: Any) -> Any:

@@ -5,27 +5,33 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from gemel.dtypes import dtype
-from gemel.kernels.block_scales import OperandScales, block_scaled_sums, operand_scales, scale_mode
-from gemel.kernels.matmul_program import MatmulSpec, matmul_program, rounding_keys
+from gemel.kernels.block_scales import OperandScales, operand_scales, scale_mode
+from gemel.kernels.matmul_checks import (
+    check_aux,
+    check_gradient,
+    check_matrix,
+    check_rounding,
+    column_vector,
+    find_epilogue,
+    shapes,
+)
+from gemel.kernels.matmul_epilogue import Epilogue
+from gemel.kernels.matmul_fused import NEGATIVE_ZERO
+from gemel.kernels.matmul_program import matmul_program, rounding_keys
+from gemel.kernels.matmul_spec import MatmulSpec, Register, ones_format
 from gemel.kernels.split import Split, split_product
 from gemel.kernels.tiling import Operand
 from gemel.tensors import Tensor, empty, tensor
 from gemel_golden.config import ChipConfig
-from gemel_golden.epilogue import epilogue
-from gemel_golden.flags import Flags
-from gemel_golden.formats import Format, by_code
-from gemel_golden.isa import OPERAND_FORMATS, OUTPUT_FORMATS, ScaleMode
-from gemel_golden.philox import rounding_bits
-from gemel_golden.rounding import MODES
+from gemel_golden.formats import Format
+from gemel_golden.isa import OUTPUT_FORMATS, ScaleMode
 from gemel_golden.scaled import FP32_GROUP
+from gemel_golden.vector_isa import LANES
 
-__all__ = ["matmul", "matmul_reference"]
-
-ACTIVATIONS = (None, "relu")
-OPERAND_NAMES = ", ".join(by_code(code).name for code in OPERAND_FORMATS)
+__all__ = ["matmul"]
 
 
 def matmul(
@@ -34,7 +40,10 @@ def matmul(
     *,
     out_dtype: str | Format | None = None,
     bias: Tensor | ArrayLike | None = None,
-    activation: str | None = None,
+    epilogue: str | None = None,
+    approximate: str = "none",
+    aux: Tensor | None = None,
+    bias_gradient: Tensor | None = None,
     scale: Tensor | ArrayLike | float | None = None,
     c: Tensor | None = None,
     a_scale: Tensor | None = None,
@@ -46,44 +55,55 @@ def matmul(
     out: Tensor | None = None,
     cores: int | None = None,
 ) -> Tensor:
-    """activation(scale * (c + a @ b) + bias), rounded once to ``out_dtype`` after each FP32 step.
+    """epilogue(scale * (c + a @ b) + bias), rounded once to ``out_dtype`` after each FP32 step.
 
     Parameters: a, b: (M, K) and (K, N) tensors in bf16, fp16, e4m3, e5m2, int8, e2m1 or int4, formats independent; rows
     or columns contiguous, so transposed and sliced views are used without a copy; of 4-bit formats contiguous along K,
     so that b is the ``.T`` of an (N, K) tensor. Any of M, N, K may be 0. out_dtype: any format; default int32 for two
     integer operands, fp32 otherwise. scale: one number, or N FP32 numbers, one per column. bias: N FP32 numbers. c:
     (M, N) start of the accumulation, int32 for two integer operands, fp32 otherwise.
+
+    epilogue: a name of `matmul_epilogue.EPILOGUES`, done in the same launch; names and meanings are cuBLASLt's.
+    approximate: of GELU, "none" or "tanh". aux: (M, N) in fp32, bf16, fp16, e4m3 or e5m2 for GELU's pre-activation, and
+    (M, ceil(N / 32)) int32 for ReLU's bit mask (bit j % 32 of word j // 32); "..._aux..." write it, "d..." read it.
+    bias_gradient: "..._bgrad" write the sums of D's columns, before D is rounded and row after row, (N,) fp32; "bgrada"
+    the sums of A's rows, (M,), and "bgradb" those of B's columns, (N,), as a product with ones gives them: int32 of an
+    integer operand without scales, else fp32.
+
     a_scale, b_scale: scales along K within the sum, of one format. e8m0 (MX): (M, ceil(K / 32)) and (ceil(K / 32), N).
     e4m3 (NVFP4; two 4-bit operands, the tensor's own scale being `scale`): likewise with 16. fp32: likewise with 128,
     or one for 128 rows or columns too: (ceil(M / 128), ceil(K / 128)), (ceil(K / 128), ceil(N / 128)). What is missing
     counts as 1. The scales of one group of K lie side by side in memory: a_scale is the ``.T`` of a (groups, M) tensor.
-    rounding: "nearest" (ties to even) or, to bf16, fp16, e4m3, e5m2 and e2m1, "stochastic": element (i, j) takes the
-    random bits that `gemel_golden.philox.rounding_bits` has for the seed (64 bits), the tensor's number (32 bits) and
-    index i * N + j, however the product is cut. activation: ``None`` or "relu". saturate: clamp to the largest finite
-    value; default: FP8 and FP4 clamp, bf16 and fp16 overflow to infinity. out: write here instead of into a new tensor;
-    (M, N), rows contiguous. cores: share the product by so many of the chip's cores, the same bytes for any number;
-    default: all that get at least 32 rows or columns of D.
+    rounding: "nearest" (ties to even) or, to bf16, fp16, e4m3, e5m2 and e2m1 and with the tensor core's own epilogues,
+    "stochastic": element (i, j) takes the random bits that `gemel_golden.philox.rounding_bits` has for the seed (64
+    bits), the tensor's number (32 bits) and index i * N + j, however the product is cut. saturate: clamp to the largest
+    finite value; default: FP8 and FP4 clamp, bf16 and fp16 overflow to infinity. out: write here instead of into a new
+    tensor; (M, N), rows contiguous. cores: share the product by so many of the chip's cores, the same bytes for any
+    number; default: all that get at least 32 rows or columns of D.
 
     The sum is the block-exact dot product of the numerics contract: the same bits on every chip. Returns an (M, N)
     tensor. Raises ``ValueError`` for shapes and formats that don't fit, `DeviceFault` when the chip stops.
     """
     device = a.device
-    m, k, n = _shapes(a, b)
+    m, k, n = shapes(a, b)
     integer = a.format.is_int and b.format.is_int
     fmt = dtype(out_dtype) if out_dtype is not None else dtype("int32" if integer else "fp32")
     if fmt.code not in OUTPUT_FORMATS:
         raise ValueError(f"matmul can't write {fmt.name}")
-    if activation not in ACTIVATIONS:
-        raise ValueError(f"activation {activation!r} isn't one of {', '.join(map(repr, ACTIVATIONS))}")
-    _check_rounding(rounding, seed, tensor_number, fmt)
-    _check_matrix("c", c, (m, n), dtype("int32" if integer else "fp32"))
-    _check_matrix("out", out, (m, n), fmt)
+    entry = find_epilogue(epilogue, approximate, bias=bias is not None)
+    check_rounding(rounding, seed, tensor_number, fmt, entry)
+    check_matrix("c", c, (m, n), dtype("int32" if integer else "fp32"))
+    check_matrix("out", out, (m, n), fmt)
+    check_aux(entry, aux, m, n)
+    check_gradient(entry, bias_gradient, a, b, scaled=(a_scale is not None, b_scale is not None))
     d = empty(device, (m, n), fmt) if out is None else out
     if m == 0 or n == 0:
+        if bias_gradient is not None:
+            _gradient_alone(entry, bias_gradient, a, a_scale, b, b_scale)
         return d
     scalar = scale is not None and not isinstance(scale, Tensor) and np.ndim(scale) == 0
-    vector = None if scalar else _column_vector(a, "scale", scale, n)
-    biases = _column_vector(a, "bias", bias, n)
+    vector = None if scalar else column_vector(a, "scale", scale, n)
+    biases = column_vector(a, "bias", bias, n)
     bits = int(np.asarray(scale, np.float32).view(np.uint32)) if scalar else 0
     mode = scale_mode(a.format, b.format, a_scale, b_scale)
     scales = (
@@ -102,65 +122,48 @@ def matmul(
         scale_mode=ScaleMode.COLUMN if vector is not None else ScaleMode.SCALAR if scalar else ScaleMode.NONE,
         scale_bits=bits,
         bias=biases is not None,
-        relu=activation == "relu",
+        epilogue=entry,
+        approximate=approximate,
+        aux=None if aux is None else aux.format,
+        aux_stride=0 if aux is None else aux.strides[0],
         saturate=fmt.saturates if saturate is None else saturate,
         stochastic=rounding == "stochastic",
         zero_k=k == 0,
     )
     available = device.library_cores
-    split = _share(spec, device.config, cores, len(available), in_place=c is not None and c.address == d.address)
+    in_place = any(x is not None and x.address == d.address for x in (c, aux))
+    split = _share(spec, device.config, cores, len(available), in_place=in_place)
     piece = replace(spec, a=replace(spec.a, rows=split.rows), b=replace(spec.b, rows=split.columns))
+    compiled = matmul_program(device.config, piece)
     keys = [
         device.upload(rounding_keys(device.config, piece, seed, tensor_number, columns=n, start=start))
         for start in (split.starts if spec.stochastic else ())
     ]
-    bases = [None if t is None else t.address for t in (a, b, d, vector, biases, c, a_scale, b_scale)]
+    code = device.upload(compiled.code) if compiled.code else None
+    tensors = {
+        Register.A: a,
+        Register.B: b,
+        Register.D: d,
+        Register.SCALE: vector,
+        Register.BIAS: biases,
+        Register.C: c,
+        Register.A_SCALES: a_scale,
+        Register.B_SCALES: b_scale,
+        Register.AUX: aux,
+        Register.GRADIENT: bias_gradient,
+        Register.CODE: code,
+    }
     arguments = []
-    for rank, (row, column) in enumerate(split.starts):
-        steps = spec.offsets(row, column)
-        arguments.append([0 if base is None else base + step for base, step in zip(bases, steps, strict=True)])
-        arguments[-1].append(keys[rank].address if keys else 0)
+    for rank, start in enumerate(split.starts):
+        steps = spec.offsets(*start)
+        addresses = {name: x.address + steps.get(name, 0) for name, x in tensors.items() if x is not None}
+        if keys:
+            addresses[Register.KEYS] = keys[rank].address
+        arguments.append([addresses.get(name, 0) for name in Register])
     formats = a.dtype if a.dtype == b.dtype else f"{a.dtype} x {b.dtype}"
     name = f"matmul {m} x {n} x {k} {formats}"
-    device.run(matmul_program(device.config, piece), arguments, cores=available[: split.cores], name=name)
+    device.run(compiled.program, arguments, cores=available[: split.cores], name=name)
     return d
-
-
-def matmul_reference(
-    a: NDArray[np.generic],
-    a_fmt: Format,
-    b: NDArray[np.generic],
-    b_fmt: Format,
-    out_fmt: Format,
-    *,
-    scale: NDArray[np.float32] | float | None = None,
-    bias: NDArray[np.float32] | None = None,
-    relu: bool = False,
-    c: NDArray[np.generic] | None = None,
-    a_scale: NDArray[np.generic] | None = None,
-    b_scale: NDArray[np.generic] | None = None,
-    scale_fmt: Format | None = None,
-    rounding: str = "nearest",
-    seed: int = 0,
-    tensor_number: int = 0,
-    saturate: bool | None = None,
-) -> tuple[NDArray[np.generic], Flags]:
-    """`matmul` in NumPy, on codes: a (M, K), b (K, N), c (M, N) -> codes (M, N) and the sticky flags."""
-    acc, summed = block_scaled_sums(a, a_fmt, b, b_fmt, c, a_scale, b_scale, scale_fmt)
-    index = np.arange(acc.size).reshape(acc.shape)
-    random = rounding_bits(seed, tensor_number, index, out_fmt.stochastic_bits) if rounding == "stochastic" else None
-    bits = None if scale is None else np.asarray(scale, np.float32).view(np.uint32)
-    codes, drained = epilogue(
-        acc,
-        a_fmt.is_int and b_fmt.is_int,
-        out_fmt,
-        scale=bits,
-        bias=None if bias is None else np.asarray(bias, np.float32).view(np.uint32),
-        relu=relu,
-        random=random,
-        saturate=out_fmt.saturates if saturate is None else saturate,
-    )
-    return codes, summed | drained
 
 
 @dataclass(frozen=True)
@@ -197,56 +200,37 @@ def _share(spec: MatmulSpec, config: ChipConfig, cores: int | None, available: i
     if cores is not None and cores > available:
         raise ValueError(f"the current stream has {available} of the chip's cores, not {cores}")
     granules = [FP32_GROUP if len(operand.windows()) > 1 else 1 for operand in (spec.a, spec.b)]
+    if spec.epilogue.vector:
+        granules[1] = max(granules[1], LANES)
     if spec.out.bits < 8:
         granules[1] = max(granules[1], 8 // spec.out.bits)
     m, n = spec.a.rows, spec.b.rows
     for count in range(cores or available, 0, -1):
-        split = split_product(m, n, count, tile=config.tile, row_granule=granules[0], column_granule=granules[1])
+        split = split_product(
+            m,
+            n,
+            count,
+            tile=config.tile,
+            row_granule=granules[0],
+            column_granule=granules[1],
+            whole_columns=spec.epilogue.gradient_of == "d",
+        )
         if not (in_place and split.overlaps(m, n)):
             return split
     raise AssertionError("a single piece has nothing in common with another")
 
 
-def _shapes(a: Tensor, b: Tensor) -> tuple[int, int, int]:
-    for name, x in (("a", a), ("b", b)):
-        if x.ndim != 2:
-            raise ValueError(f"{name} has shape {x.shape}; matmul takes matrices")
-        if x.format.code not in OPERAND_FORMATS:
-            raise ValueError(f"{name} is {x.dtype}; the tensor core multiplies {OPERAND_NAMES}")
-    if a.shape[1] != b.shape[0]:
-        raise ValueError(
-            f"a {a.shape} and b {b.shape} don't multiply: a has {a.shape[1]} columns, b has {b.shape[0]} rows"
-        )
-    if a.device is not b.device:
-        raise ValueError("a and b live on different devices")
-    return a.shape[0], a.shape[1], b.shape[1]
-
-
-def _check_rounding(rounding: str, seed: int, number: int, fmt: Format) -> None:
-    if rounding not in MODES:
-        raise ValueError(f"unknown rounding {rounding!r}; there are {', '.join(MODES)}")
-    if rounding == "stochastic" and not fmt.stochastic_bits:
-        raise ValueError(f"stochastic rounding is not defined for {fmt}")
-    if not 0 <= seed < 1 << 64:
-        raise ValueError(f"seed {seed} doesn't fit 64 bits")
-    if not 0 <= number < 1 << 32:
-        raise ValueError(f"tensor number {number} doesn't fit 32 bits")
-
-
-def _check_matrix(name: str, x: Tensor | None, shape: tuple[int, int], fmt: Format) -> None:
-    if x is None:
-        return
-    if x.shape != shape or x.format != fmt:
-        raise ValueError(f"{name} is {x.dtype} {x.shape}; this product takes {fmt.name} {shape}")
-    if shape[1] > 1 and x.strides[1] * 8 not in (fmt.bits, 0):
-        raise ValueError(f"{name} has strides {x.strides} bytes; its rows must be contiguous")
-
-
-def _column_vector(a: Tensor, name: str, x: Tensor | ArrayLike | None, n: int) -> Tensor | None:
-    """N FP32 numbers on the device, contiguous, or ``None``."""
-    if x is None:
-        return None
-    vector = x if isinstance(x, Tensor) else tensor(a.device, np.asarray(x, np.float32))
-    if vector.shape != (n,) or vector.dtype != "fp32":
-        raise ValueError(f"{name} is {vector.dtype} {vector.shape}; this product takes fp32 ({n},), one per column")
-    return vector
+def _gradient_alone(
+    entry: Epilogue, gradient: Tensor, a: Tensor, a_scale: Tensor | None, b: Tensor, b_scale: Tensor | None
+) -> None:
+    """The bias gradient beside a result without elements."""
+    count = gradient.shape[0]
+    if entry.gradient_of == "d":
+        gradient.write_codes(np.full(count, NEGATIVE_ZERO, np.uint32))
+    elif count:
+        x, scale = (a, a_scale) if entry.gradient_of == "a" else (b, b_scale)
+        ones = tensor(a.device, np.ones((1, a.shape[1])), ones_format(x.format, scale is not None))
+        if entry.gradient_of == "a":
+            matmul(a, ones.T, a_scale=a_scale, out_dtype=gradient.format, out=gradient.reshape(count, 1))
+        else:
+            matmul(ones, b, b_scale=b_scale, out_dtype=gradient.format, out=gradient.reshape(1, count))

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gemel.kernels.matmul_fused import OperandSums, VectorEpilogue
+from gemel.kernels.matmul_pieces import L1, Load, Pool, TilePlace, tile_places
+from gemel.kernels.matmul_spec import MatmulSpec, Register
 from gemel.kernels.schedule import Region, Schedule
-from gemel.kernels.tiling import VECTOR_BYTES, Blocking, Operand, choose_blocking, d_strip_bytes
+from gemel.kernels.tiling import VECTOR_BYTES, Operand, d_strip_bytes
 from gemel_golden.config import CHUNK, WORD, ChipConfig
-from gemel_golden.formats import FORMATS, Format
+from gemel_golden.formats import FORMATS
 from gemel_golden.isa import Activation, Layout, Opcode, Rounding, Scaled, ScaleMode
 
-__all__ = ["MatmulSpec", "matmul_program", "rounding_keys"]
-
-A_REG, B_REG, D_REG, SCALE_REG, BIAS_REG, C_REG, A_SCALES_REG, B_SCALES_REG, KEYS_REG = range(1, 10)
-"""Address registers of the arguments, in their order."""
+__all__ = ["Compiled", "matmul_program", "rounding_keys"]
 
 BIAS_OFFSET, KEY_OFFSET = 128, 256
 """Where a tile's biases and its key lie behind its scales."""
@@ -30,94 +28,12 @@ LOOK_AHEAD = 16
 """Macro tiles by which the LOADs run ahead in the program."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class MatmulSpec:
-    """Everything that shapes the program: operands, strides in bytes between memory rows, and the epilogue."""
-
-    a: Operand
-    a_stride: int
-    b: Operand
-    b_stride: int
-    out: Format
-    d_stride: int
-    c_stride: int | None = None
-    scale_mode: ScaleMode = ScaleMode.NONE
-    scale_bits: int = 0
-    bias: bool = False
-    relu: bool = False
-    saturate: bool = False
-    stochastic: bool = False
-    zero_k: bool = False
-    """K is 0: the product of one element of zeros stands for it."""
-
-    @property
-    def vectors(self) -> bool:
-        """The tiles have column vectors, or keys."""
-        return self.bias or self.stochastic or self.scale_mode == ScaleMode.COLUMN
-
-    def offsets(self, row: int, column: int) -> tuple[int, ...]:
-        """Bytes from A, B, D, scale, bias, C and both block scales to what a piece of D that begins there takes."""
-        sides = []
-        for operand, stride, start in ((self.a, self.a_stride, row), (self.b, self.b_stride, column)):
-            sides.append(operand.row_bytes(start) if operand.transposed else start * stride)
-        d = row * self.d_stride + column * self.out.bits // 8
-        c = row * (self.c_stride or 0) + 4 * column
-        scales = [
-            0 if operand.scales is None else operand.scales.offset(start, 0)
-            for operand, start in ((self.a, row), (self.b, column))
-        ]
-        return (*sides, d, 4 * column, 4 * column, c, *scales)
-
-    def blocking(self, config: ChipConfig) -> Blocking:
-        """How the product is cut."""
-        c = self.c_stride is not None
-        return choose_blocking(config, self.a, self.b, out_bits=self.out.bits, vectors=self.vectors, c=c)
-
-
 @dataclass(frozen=True)
-class _Tile:
-    """One MATMUL: indices into the blocking's m, n and k pieces, and whether it begins a row of a block."""
+class Compiled:
+    """A program, and the vector core's code that it brings to L1."""
 
-    i: int
-    j: int
-    k: int
-    block_j: int
-
-
-@dataclass(frozen=True)
-class _Load:
-    """A piece to bring into a slot, and the earliest and latest place for it in the list of tiles."""
-
-    key: tuple[str, int, int]
-    region: Region
-    earliest: int
-    needed: int
-
-
-class _Pool:
-    """L1 slots of one kind, replaced least recently used first."""
-
-    def __init__(self, regions: list[Region]):
-        self._free = regions
-        self._held: OrderedDict[tuple[str, int, int], tuple[Region, int]] = OrderedDict()
-
-    def use(self, key: tuple[str, int, int], tile: int) -> _Load | None:
-        """Note that a tile uses a piece; the load that it takes if it isn't there."""
-        load = None
-        if key in self._held:
-            region, _ = self._held.pop(key)
-        elif self._free:
-            region = self._free.pop(0)
-            load = _Load(key, region, 0, tile)
-        else:
-            _, (region, last) = self._held.popitem(last=False)
-            load = _Load(key, region, last + 1, tile)
-        self._held[key] = (region, tile)
-        return load
-
-    def region(self, key: tuple[str, int, int]) -> Region:
-        """The slot that holds a piece."""
-        return self._held[key][0]
+    program: bytes
+    code: bytes = b""
 
 
 class _Builder:
@@ -129,43 +45,28 @@ class _Builder:
         vectors = spec.vectors
         self.blocking = spec.blocking(config)
         self.schedule = Schedule()
-        self._top = 0
-        self._limit = config.l1_bytes
+        l1 = L1(config.l1_bytes)
         b = self.blocking
         k_tile = b.k[0][1]
         tall, wide = (max(size for _, size in pieces) for pieces in (b.m, b.n))
         sums = b.block_m * b.block_n if b.split_k else 0
-        self.a_pool = _Pool(self._regions(b.a_slots, spec.a.strip_bytes(tall, k_tile)))
-        self.b_pool = _Pool(self._regions(b.b_slots, spec.b.strip_bytes(wide, k_tile)))
-        self.d_slots = self._regions(b.d_slots, d_strip_bytes(self.tile, wide * b.block_n, spec.out.bits))
-        self.sums = self._regions(sums, d_strip_bytes(self.tile, self.tile, 32))
-        self.c_pool = _Pool(
-            self._regions(2 if spec.c_stride is not None else 0, d_strip_bytes(self.tile, self.tile, 32))
-        )
-        self.vector_pool = _Pool(self._regions(b.block_n + 2 if vectors else 0, VECTOR_BYTES))
+        self.a_pool = Pool(l1.regions(b.a_slots, spec.a.strip_bytes(tall, k_tile)))
+        self.b_pool = Pool(l1.regions(b.b_slots, spec.b.strip_bytes(wide, k_tile)))
+        self.d_slots = l1.regions(b.d_slots, d_strip_bytes(self.tile, wide * b.block_n, spec.out.bits))
+        self.sums = l1.regions(sums, d_strip_bytes(self.tile, self.tile, 32))
+        self.c_pool = Pool(l1.regions(2 if spec.c_stride is not None else 0, d_strip_bytes(self.tile, self.tile, 32)))
+        self.vector_pool = Pool(l1.regions(b.block_n + 2 if vectors else 0, VECTOR_BYTES))
         self.vectors = vectors
+        self.fused = VectorEpilogue(spec, b, self.schedule, l1) if spec.epilogue.vector else None
+        reads_aux = self.fused is not None and spec.epilogue.aux == "in"
+        self.aux_pool = Pool(self.fused.aux if self.fused is not None and reads_aux else [])
+        side = spec.epilogue.gradient_of
+        self.operand_sums = OperandSums(spec, side, b, self.schedule, l1) if side in ("a", "b") else None
 
-    def _regions(self, count: int, size: int) -> list[Region]:
-        regions = [Region(self._top + i * size, size) for i in range(count)]
-        self._top += count * size
-        if self._top > self._limit:
-            raise ValueError(f"the blocking takes {self._top} bytes of L1, which has {self._limit}")
-        return regions
-
-    def tiles(self) -> Iterator[_Tile]:
-        """Every MATMUL, in order."""
-        b = self.blocking
-        for block_j in range(0, len(b.n), b.block_n):
-            for block_i in range(0, len(b.m), b.block_m):
-                for k in range(len(b.k)):
-                    for i in range(block_i, min(block_i + b.block_m, len(b.m))):
-                        for j in range(block_j, min(block_j + b.block_n, len(b.n))):
-                            yield _Tile(i, j, k, block_j)
-
-    def build(self) -> bytes:
-        """The program's bytes."""
-        tiles = list(self.tiles())
-        loads: list[_Load] = []
+    def build(self) -> Compiled:
+        """The program and its code."""
+        tiles = list(tile_places(self.blocking))
+        loads: list[Load] = []
         held: list[dict[str, Region]] = []
         for number, tile in enumerate(tiles):
             wanted = [(self.a_pool, ("a", tile.i, tile.k)), (self.b_pool, ("b", tile.j, tile.k))]
@@ -173,12 +74,17 @@ class _Builder:
                 wanted.append((self.c_pool, ("c", tile.i, tile.j)))
             if self.vectors and tile.k == len(self.blocking.k) - 1:
                 wanted.append((self.vector_pool, ("v", tile.j, tile.i if self.spec.stochastic else 0)))
+            if self.spec.epilogue.aux == "in" and tile.k == len(self.blocking.k) - 1:
+                wanted.append((self.aux_pool, ("aux", tile.i, tile.block_j)))
             regions: dict[str, Region] = {}
             for pool, key in wanted:
                 if (load := pool.use(key, number)) is not None:
                     loads.append(load)
                 regions[key[0]] = pool.region(key)
             held.append(regions)
+        for part in (self.fused, self.operand_sums):
+            if part is not None:
+                part.begin()
         pending = iter(loads)
         load = next(pending, None)
         for number, tile in enumerate(tiles):
@@ -186,31 +92,37 @@ class _Builder:
                 self._load(load)
                 load = next(pending, None)
             self._matmul(tile, held[number])
-        return self.schedule.encode()
+            if self.operand_sums is not None:
+                self.operand_sums.add(tile, held[number][self.operand_sums.side])
+        return Compiled(self.schedule.encode(), b"" if self.fused is None else self.fused.bundles)
 
-    def _load(self, load: _Load) -> None:
+    def _load(self, load: Load) -> None:
         kind, first, second = load.key
         b, spec = self.blocking, self.spec
         match kind:
             case "a":
-                self._load_strip(spec.a, A_REG, spec.a_stride, b.m[first], b.k[second], load.region)
-                self._load_scales(spec.a, A_SCALES_REG, b.m[first], b.k[second], load.region)
+                self._load_strip(spec.a, Register.A, spec.a_stride, b.m[first], b.k[second], load.region)
+                self._load_scales(spec.a, Register.A_SCALES, b.m[first], b.k[second], load.region)
             case "b":
-                self._load_strip(spec.b, B_REG, spec.b_stride, b.n[first], b.k[second], load.region)
-                self._load_scales(spec.b, B_SCALES_REG, b.n[first], b.k[second], load.region)
+                self._load_strip(spec.b, Register.B, spec.b_stride, b.n[first], b.k[second], load.region)
+                self._load_scales(spec.b, Register.B_SCALES, b.n[first], b.k[second], load.region)
             case "c":
                 (m0, m), (n0, n) = b.m[first], b.n[second]
                 stride = spec.c_stride or 0
-                self._load_rows(C_REG, m0 * stride + 4 * n0, stride, m, 4 * n, load.region, self.tile // 2)
+                self._load_rows(Register.C, m0 * stride + 4 * n0, stride, m, 4 * n, load.region, self.tile // 2)
             case "v":
                 n0, n = b.n[first]
                 if spec.scale_mode == ScaleMode.COLUMN:
-                    self._load_rows(SCALE_REG, 4 * n0, 0, 1, 4 * n, load.region, 0)
+                    self._load_rows(Register.SCALE, 4 * n0, 0, 1, 4 * n, load.region, 0)
                 if spec.bias:
-                    self._load_rows(BIAS_REG, 4 * n0, 0, 1, 4 * n, load.region, 0, offset=BIAS_OFFSET)
+                    self._load_rows(Register.BIAS, 4 * n0, 0, 1, 4 * n, load.region, 0, offset=BIAS_OFFSET)
                 if spec.stochastic:
                     at = KEY_STRIDE * (second * len(b.n) + first)
-                    self._load_rows(KEYS_REG, at, 0, 1, KEY_BYTES, load.region, 0, offset=KEY_OFFSET)
+                    self._load_rows(Register.KEYS, at, 0, 1, KEY_BYTES, load.region, 0, offset=KEY_OFFSET)
+
+            case "aux":
+                assert self.fused is not None, "aux belongs to the vector core's epilogues"
+                self.fused.load_aux(first, second, load.region)
 
     def _load_strip(
         self, operand: Operand, register: int, stride: int, rows: tuple[int, int], k: tuple[int, int], region: Region
@@ -268,7 +180,7 @@ class _Builder:
         }
         self.schedule.emit(Opcode.LOAD, values, writes=[region])
 
-    def _matmul(self, tile: _Tile, held: dict[str, Region]) -> None:
+    def _matmul(self, tile: TilePlace, held: dict[str, Region]) -> None:
         b, spec = self.blocking, self.spec
         (m0, m), (n0, n), (_, k) = b.m[tile.i], b.n[tile.j], b.k[tile.k]
         last = tile.k == len(b.k) - 1
@@ -299,7 +211,12 @@ class _Builder:
             start = sums if tile.k and sums else held["c"]
             reads.append(start)
             values |= {"accumulate": 1, "c": start.address, "c_pitch": self.tile // 2}
-        if last:
+        if last and self.fused is not None:
+            values |= self._epilogue(held, reads)
+            values |= {"d_format": FORMATS["fp32"].code, "d": self.fused.slot.address, "d_pitch": self.tile // 2}
+            values["saturate"] = 0
+            writes.append(self.fused.slot)
+        elif last:
             values |= self._epilogue(held, reads)
             values |= {"d_format": spec.out.code, "d_pitch": self.tile // 2}
             values["d"] = self._column_address(strip, n0 - b.n[tile.block_j][0])
@@ -308,13 +225,20 @@ class _Builder:
             total = FORMATS["int32" if integer else "fp32"]
             values |= {"d_format": total.code, "d": sums.address, "d_pitch": self.tile // 2, "saturate": 0}
             # Claims the strip early, so that the last piece of K needn't wait for STORE beside LOAD and its own sums.
-            writes += [sums, strip]
+            writes += [sums] if self.fused is not None else [sums, strip]
         self.schedule.emit(Opcode.MATMUL, values, reads=reads, writes=writes)
-        row_done = tile.j == min(tile.block_j + b.block_n, len(b.n)) - 1
-        if last and row_done:
+        if not last:
+            return
+        aux = None
+        if self.fused is not None:
+            aux = self.fused.aux_slot(self._strip_number(tile))
+            self.fused.finish(tile, strip, held.get("aux", aux))
+        if tile.j == min(tile.block_j + b.block_n, len(b.n)) - 1:
             self._store(tile, strip, m0, m)
+            if self.fused is not None and aux is not None:
+                self.fused.store_aux(tile.i, tile.block_j, aux)
 
-    def _strip_number(self, tile: _Tile) -> int:
+    def _strip_number(self, tile: TilePlace) -> int:
         return tile.block_j // self.blocking.block_n * len(self.blocking.m) + tile.i
 
     def _column_address(self, strip: Region, column: int) -> int:
@@ -329,7 +253,7 @@ class _Builder:
             "scale_mode": spec.scale_mode,
             "scale": spec.scale_bits,
             "bias": spec.bias,
-            "activation": Activation.RELU if spec.relu else Activation.NONE,
+            "activation": Activation.RELU if spec.epilogue.drained_relu else Activation.NONE,
             "saturate": spec.saturate,
             "rounding": Rounding.STOCHASTIC if spec.stochastic else Rounding.NEAREST,
         }
@@ -341,14 +265,14 @@ class _Builder:
                 values["bias_at"] = held["v"].address + BIAS_OFFSET
         return values
 
-    def _store(self, tile: _Tile, strip: Region, m0: int, m: int) -> None:
+    def _store(self, tile: TilePlace, strip: Region, m0: int, m: int) -> None:
         b, spec = self.blocking, self.spec
         n0, (n1, last) = b.n[tile.block_j][0], b.n[tile.j]
         bits = spec.out.bits
         values = {
             "layout": Layout.TILE,
             "mem": m0 * spec.d_stride + n0 * bits // 8,
-            "mem_reg": D_REG,
+            "mem_reg": Register.D,
             "l1": strip.address,
             "pitch": self.tile // 2,
             "count1": m,
@@ -373,9 +297,6 @@ def rounding_keys(
 
 
 @lru_cache(maxsize=256)
-def matmul_program(config: ChipConfig, spec: MatmulSpec) -> bytes:
-    """The program's bytes for one product.
-
-    Its arguments are the addresses of A, B, D, scale, bias, C, A's and B's block scales, and the tiles' keys.
-    """
+def matmul_program(config: ChipConfig, spec: MatmulSpec) -> Compiled:
+    """The program for one product; its arguments are addresses in the order of `Register`."""
     return _Builder(config, spec).build()

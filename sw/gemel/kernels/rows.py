@@ -144,17 +144,25 @@ def elementwise(
     return outputs[0] if len(outputs) == 1 else tuple(outputs)
 
 
-def forward(kernel: Kernel, x: Values, *numbers: float, dtype: str | None, out: Tensor | None) -> Any:
+def forward(kernel: Kernel, x: Values, *numbers: float, dtype: str | None, out: Tensor | None, **options: Any) -> Any:
     """`elementwise` of one operand, with one result in x's format or `dtype`."""
     to = like(x, dtype)
-    return elementwise(kernel, x, *numbers, formats=[to], out=out, to=to)
+    return elementwise(kernel, x, *numbers, formats=[to], out=out, to=to, **options)
 
 
-def backward(kernel: Kernel, grad: Values, x: Values, *numbers: float, dtype: str | None, out: Tensor | None) -> Any:
+def backward(
+    kernel: Kernel,
+    grad: Values,
+    x: Values,
+    *numbers: float,
+    dtype: str | None,
+    out: Tensor | None,
+    **options: Any,
+) -> Any:
     """`elementwise` of a gradient and what it depends on, with one result in grad's format or `dtype`."""
     same_shape(kernel.function.__name__.strip("_"), grad=grad, x=x)
     to = like(grad, dtype)
-    return elementwise(kernel, grad, x, *numbers, formats=[to], out=out, to=to)
+    return elementwise(kernel, grad, x, *numbers, formats=[to], out=out, to=to, **options)
 
 
 def _single(value: Values) -> bool:

@@ -30,13 +30,21 @@ class Split:
 
 
 def split_product(
-    rows: int, columns: int, cores: int, *, tile: int, row_granule: int = 1, column_granule: int = 1
+    rows: int,
+    columns: int,
+    cores: int,
+    *,
+    tile: int,
+    row_granule: int = 1,
+    column_granule: int = 1,
+    whole_columns: bool = False,
 ) -> Split:
     """Share D (rows, columns) by up to `cores` cores: along its longer side, in pieces of at least `tile`.
 
-    Pieces begin at multiples of the granules. Fewer cores get a piece where D is too small for more.
+    Pieces begin at multiples of the granules; with `whole_columns` they have all rows. Fewer cores get a piece where D
+    is too small for more.
     """
-    sides = [(rows, row_granule, True), (columns, column_granule, False)]
+    sides = [(rows, row_granule, True), (columns, column_granule, False)][whole_columns:]
     for parts in range(cores, 1, -1):
         for total, granule, along_rows in sorted(sides, key=lambda side: -side[0]):
             size = -(-total // (parts * granule)) * granule

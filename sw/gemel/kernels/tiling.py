@@ -118,23 +118,36 @@ class Blocking:
         return len(self.k) > 1
 
 
-def choose_blocking(config: ChipConfig, a: Operand, b: Operand, *, out_bits: int, vectors: bool, c: bool) -> Blocking:
+def choose_blocking(
+    config: ChipConfig,
+    a: Operand,
+    b: Operand,
+    *,
+    out_bits: int,
+    vectors: bool,
+    c: bool,
+    whole_columns: bool,
+    extra: Callable[[list[tuple[int, int]], int, int, int], int],
+) -> Blocking:
     """Pick strips and L1 slots for D[a.rows, b.rows].
 
     Whole K in L1 when it fits: a block is one row of tiles whose strips of B stay while strips of A stream by.
-    Otherwise K is cut and a block of tiles keeps its FP32 partial sums in L1. Raises ``ValueError`` when not even
-    that fits.
+    Otherwise K is cut and a block of tiles keeps its FP32 partial sums in L1. whole_columns: all tiles but the last one
+    of a row have `config.tile` columns, and D's strips are written in their order. extra: L1 bytes of an epilogue for
+    the pieces of m, elements of a piece of K, and tiles of a block in both directions. Raises ``ValueError`` when not
+    even that fits.
     """
     tile = config.tile
     m = split_windows(split_even, a, tile, a.row_granule(max(config.rows, 2)))
-    few_rows = a.rows <= config.rows and b.row_granule(DRAIN_LANES) == DRAIN_LANES
-    n = split_windows(split_starts, b, DRAIN_LANES if few_rows else tile, b.row_granule(DRAIN_LANES))
+    few_rows = a.rows <= config.rows and b.row_granule(DRAIN_LANES) == DRAIN_LANES and not whole_columns
+    granule = tile if whole_columns else b.row_granule(DRAIN_LANES)
+    n = split_windows(split_starts, b, DRAIN_LANES if few_rows else tile, granule)
     tall, wide = (max(size for _, size in pieces) for pieces in (m, n))
 
     def blocking(k_tile: int, block_m: int, block_n: int, spare: int) -> Blocking | None:
         k = [(start, min(k_tile, a.k - start)) for start in range(0, a.k, k_tile)]
         split = len(k) > 1
-        d_slots = block_m + 1 if split else 2
+        d_slots = block_m + 1 if split and not whole_columns else 2
         used = (
             (block_m + spare) * a.strip_bytes(tall, k_tile)
             + (block_n + spare) * b.strip_bytes(wide, k_tile)
@@ -142,6 +155,7 @@ def choose_blocking(config: ChipConfig, a: Operand, b: Operand, *, out_bits: int
             + (block_m * block_n if split else 0) * d_strip_bytes(tile, tile, 32)
             + (2 * d_strip_bytes(tile, tile, 32) if c else 0)
             + ((block_n + 2) * VECTOR_BYTES if vectors else 0)
+            + extra(m, k_tile, block_m, block_n)
         )
         if used > config.l1_bytes:
             return None

@@ -136,6 +136,10 @@ class Kernel:
         outputs = tuple(_dense(node.shape, by_name(node.fmt)) for node in graph.outputs)
         return self._program(graph, specs, Tensors(strides, outputs), config(chip), resident=False)
 
+    def graph(self, *args: Any, **options: Any) -> Graph:
+        """The operations that it is traced to for these arguments; see `compile`."""
+        return self._trace(tuple(_spec(value) for value in self._bind(args, options)))[0]
+
     def cycles(self, chip: str | ChipConfig, *args: Any, **options: Any) -> int:
         """About how many cycles a chip takes for these arguments; see `compile`."""
         return estimate(self.compile(chip, *args, **options), config(chip))

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from gemel.driver.device import Device, TraceEvent
 from gemel.dtypes import from_codes
-from gemel.kernels.matmul import matmul, matmul_reference
+from gemel.kernels.matmul import matmul
+from gemel.kernels.matmul_reference import matmul_reference
 from gemel.models.mlp import Dense, forward, train
 from gemel.models.quantise import QuantisedDense, quantise
 from gemel.tensors import Tensor, empty, tensor
@@ -118,8 +119,8 @@ def run_network(device: Device, layers: Sequence[QuantisedDense], images: NDArra
     outputs = []
     begun = time.monotonic()
     for layer, (weight, scale, bias) in zip(layers, placed, strict=True):
-        activation = "relu" if layer.relu else None
-        outputs.append(matmul(x, weight.T, out_dtype=layer.out, scale=scale, bias=bias, activation=activation))
+        epilogue = "relu_bias" if layer.relu else "bias"
+        outputs.append(matmul(x, weight.T, out_dtype=layer.out, scale=scale, bias=bias, epilogue=epilogue))
         result = device.last
         assert result is not None
         runs.append((x.shape, result.cycles, result.total_cycles, device.events()))

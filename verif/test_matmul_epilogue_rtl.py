@@ -1,0 +1,27 @@
+"""Epilogues of gemel.matmul on the simulated nano chip, under random stalls: the bits of the reference."""
+
+import numpy as np
+import pytest
+
+import gemel
+from gemel.kernels.matmul_epilogue import EPILOGUES
+from gemel.kernels.matmul_reference import fused_reference
+from gemel_verif.epilogue_cases import EpilogueCase, random_epilogue_case, run_epilogue
+
+FORMATS = (("e4m3", "e5m2", "bf16"), ("bf16", "bf16", "fp32"), ("int8", "int8", "int8"), ("fp16", "e2m1", "e4m3"))
+
+
+def assert_exact(device, case, rng):
+    for name, found, expected in run_epilogue(gemel, fused_reference, device, case, rng):
+        np.testing.assert_array_equal(found, expected, err_msg=f"{name} of {case}")
+
+
+@pytest.mark.parametrize("name", EPILOGUES)
+def test_every_epilogue(device, name, rng):
+    for a, b, out in FORMATS:
+        assert_exact(device, random_epilogue_case(rng, name, a, b, out, largest=72), rng)
+
+
+@pytest.mark.parametrize("name", ["gelu_aux_bias", "drelu_bgrad", "bgradb"])
+def test_a_cut_k_and_several_rows_and_columns_of_tiles(device, name, rng):
+    assert_exact(device, EpilogueCase(m=34, n=40, k=1100, epilogue=name, a="bf16", b="bf16"), rng)
