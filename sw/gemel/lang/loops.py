@@ -72,7 +72,7 @@ class Loops:
             return 0
         if any(sink.field is None or sink.node.shape[1] == 1 for sink in sinks):
             return 0
-        nodes: set[Node] = set()
+        nodes: dict[Node, None] = {}
         for sink in sinks:
             self._wide(sink.node, nodes, root=True)
         lines = self._lines(sinks)
@@ -184,7 +184,7 @@ class Loops:
         e, unroll = self.emitter, self.variant.unroll
         b = e.builder
         found: list[tuple[Vec, Callable[[], Vec]]] = []
-        nodes: set[Node] = set()
+        nodes: dict[Node, None] = {}
         for sink in sinks:
             self._wide(sink.node, nodes, root=True)
         for node in nodes:
@@ -203,12 +203,12 @@ class Loops:
                 found.append((variable, lambda node=node: e.builder.mov(e.vector(node, unroll - 1).last)))
         return found
 
-    def _wide(self, node: Node, found: set[Node], *, root: bool = False) -> None:
-        """The wide nodes that a sweep computes."""
+    def _wide(self, node: Node, found: dict[Node, None], *, root: bool = False) -> None:
+        """The wide nodes that a sweep computes, in the order of `found`."""
         e = self.emitter
         if node in found or (not root and (node.shape[1] == 1 or (node in e.fields and e.loadable(node)))):
             return
-        found.add(node)
+        found[node] = None
         for source in node.inputs:
             self._wide(source, found)
 

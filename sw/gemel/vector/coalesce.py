@@ -15,7 +15,7 @@ _MODIFIERS = ("permute", "neg_a", "abs_a")
 
 def coalesce(body: Body) -> Body:
     """The same program without the moves that a renaming makes superfluous."""
-    total = Counter(reg for op in all_ops(body) for reg in {*op.reads, *op.writes})
+    total = Counter(reg for op in all_ops(body) for reg in op.touched)
     return _body(body, total)
 
 
@@ -38,9 +38,9 @@ def _straight(ops: list[Op], total: Counter[Reg]) -> list[Op]:
         pair = _pure_move(ops[position])
         if pair and _can_join(ops, position, *pair, total):
             source, target = pair
-            before = Counter(reg for op in ops for reg in {*op.reads, *op.writes} if reg is target)[target]
+            before = Counter(reg for op in ops for reg in op.touched if reg is target)[target]
             ops = [op.renamed({source: target}) for i, op in enumerate(ops) if i != position]
-            after = Counter(reg for op in ops for reg in {*op.reads, *op.writes} if reg is target)[target]
+            after = Counter(reg for op in ops for reg in op.touched if reg is target)[target]
             total[target] += after - before
         else:
             position += 1

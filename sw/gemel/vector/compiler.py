@@ -48,7 +48,7 @@ class Compiler:
     def __init__(self, body: Body):
         self.body = body
         _mark_read_only(body)
-        self.total = Counter(reg for op in all_ops(body) for reg in {*op.reads, *op.writes})
+        self.total = Counter(reg for op in all_ops(body) for reg in op.touched)
         self.pipelines: dict[tuple[Loop, int, int], Pipeline | None] = {}
         self.code: dict[Loop, int] = {}
         """Bundles that pipelined loops may take."""
@@ -135,24 +135,24 @@ class Compiler:
         ):
             return None
         renamed = self._renamed(ops)
-        touched = {reg for op in ops for reg in {*op.reads, *op.writes}}
+        touched = {reg for op in ops for reg in op.touched}
         limits = {}
         for bank in (Bank.VECTOR, Bank.PREDICATE, Bank.SCALAR):
-            taken = {reg for reg in touched - renamed | self.across[loop] if reg.bank == bank}
+            taken = {reg for reg in touched - renamed.keys() | self.across[loop] if reg.bank == bank}
             limits[bank] = len(bank.registers) - len(taken) - (spare if bank == Bank.VECTOR else 0)
         if min(limits.values()) < 0:
             return None
         longest = schedule_length(ops)
         return find_pipeline(ops, renamed, limits, longest, lambda found: code_size(loop, found) <= code)
 
-    def _renamed(self, ops: list[Op]) -> frozenset[Reg]:
+    def _renamed(self, ops: list[Op]) -> dict[Reg, None]:
         """Registers that each iteration writes anew and nobody else reads."""
-        inside = Counter(reg for op in ops for reg in {*op.reads, *op.writes})
+        inside = Counter(reg for op in ops for reg in op.touched)
         first: dict[Reg, Op] = {}
         for op in ops:
-            for reg in {*op.reads, *op.writes}:
+            for reg in op.touched:
                 first.setdefault(reg, op)
-        return frozenset(
+        return dict.fromkeys(
             reg
             for reg, op in first.items()
             if reg.bank != Bank.ADDRESS

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from gemel.vector.ir import Bank, Op, Reg, Slot
@@ -27,7 +27,7 @@ class Edge:
     distance: int
 
 
-def dependences(ops: Sequence[Op], cyclic: bool = False, renamed: frozenset[Reg] = frozenset()) -> list[Edge]:
+def dependences(ops: Sequence[Op], cyclic: bool = False, renamed: Collection[Reg] = ()) -> list[Edge]:
     """All edges of a block. With `cyclic` it is a loop's body, and each iteration has its own `renamed` ones."""
     edges: dict[tuple[int, int, int], Edge] = {}
 
@@ -53,7 +53,7 @@ class _Last:
     readers: list[tuple[int, int]] = field(default_factory=list)
 
 
-def _registers(ops: Sequence[Op], cyclic: bool, renamed: frozenset[Reg], need) -> None:
+def _registers(ops: Sequence[Op], cyclic: bool, renamed: Collection[Reg], need) -> None:
     last: dict[Reg, _Last] = defaultdict(_Last)
     for iteration in range(1 + cyclic):
         for i, op in enumerate(ops):

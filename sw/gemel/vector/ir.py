@@ -101,6 +101,11 @@ class Op:
         return found + [self.post] if self.post else found
 
     @property
+    def touched(self) -> list[Reg]:
+        """Registers read or written, each once, in an order that is the same in every run."""
+        return list(dict.fromkeys(self.reads + self.writes))
+
+    @property
     def kills(self) -> list[Reg]:
         """Registers whose old value is gone after it."""
         return [self.define[1]] if self.define and not self.merges else []

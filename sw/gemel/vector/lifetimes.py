@@ -25,9 +25,10 @@ def lives(ops: Sequence[Op], times: Sequence[int], regs: Sequence[Reg]) -> dict[
     found: dict[Reg, tuple[int, int]] = {}
     wanted = set(regs)
     for op, time in zip(ops, times, strict=True):
-        for reg in {*op.reads, *op.writes} & wanted:
-            start, end = found.get(reg, (time, time))
-            found[reg] = min(start, time), max(end, time)
+        for reg in op.touched:
+            if reg in wanted:
+                start, end = found.get(reg, (time, time))
+                found[reg] = min(start, time), max(end, time)
     return found
 
 
@@ -84,7 +85,7 @@ class _Annealing:
                 self.before[edge.sink].append((edge.source, gap))
         self.touching = {reg: [i for i, op in enumerate(ops) if reg in op.reads or reg in op.writes] for reg in regs}
         wanted = set(regs)
-        self.regs = [[reg for reg in {*op.reads, *op.writes} if reg in wanted] for op in ops]
+        self.regs = [[reg for reg in op.touched if reg in wanted] for op in ops]
         self.kinds: dict[tuple, list[int]] = defaultdict(list)
         for i, units in enumerate(self.table.units):
             self.kinds[tuple(units)].append(i)

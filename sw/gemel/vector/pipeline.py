@@ -6,7 +6,7 @@ expansion); the kernel holds as many iterations as there are names.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from gemel.vector.dependences import Edge, dependences
@@ -40,7 +40,7 @@ class Pipeline:
     ops: Sequence[Op]
     times: Sequence[int]
     interval: int
-    renamed: frozenset[Reg]
+    renamed: Collection[Reg]
     limit: int
     """Vector registers for the renamed ones."""
     reach: int = 0
@@ -79,7 +79,7 @@ class Pipeline:
 
     def _renamed(self, op: Op, iteration: int, unroll: int) -> Op:
         names = {}
-        for reg in {*op.reads, *op.writes} & self.renamed:
+        for reg in [reg for reg in op.touched if reg in self.renamed]:
             copies = next(n for n in range(self._need(reg), unroll + 1) if unroll % n == 0)
             if copies > 1:
                 key = (reg, iteration % copies)
@@ -121,7 +121,7 @@ class _Lives:
 
 def find_pipeline(
     ops: Sequence[Op],
-    renamed: frozenset[Reg],
+    renamed: Collection[Reg],
     limits: dict[Bank, int],
     longest: int,
     accept: Callable[[Pipeline], bool],
@@ -152,7 +152,7 @@ def _reach(
     ops: Sequence[Op],
     times: list[int],
     interval: int,
-    renamed: frozenset[Reg],
+    renamed: Collection[Reg],
     limits: dict[Bank, int],
     accept: Callable[[Pipeline], bool],
 ) -> int | None:
@@ -166,7 +166,7 @@ def _fit(
     edges: Sequence[Edge],
     times: list[int],
     interval: int,
-    renamed: frozenset[Reg],
+    renamed: Collection[Reg],
     limits: dict[Bank, int],
 ) -> list[int] | None:
     """The schedule, or a better one, when its registers suffice."""
@@ -184,7 +184,7 @@ def _fit(
     return times
 
 
-def _within(ops: Sequence[Op], renamed: frozenset[Reg], copies: int) -> list[Edge]:
+def _within(ops: Sequence[Op], renamed: Collection[Reg], copies: int) -> list[Edge]:
     """Edges by which no register lives longer than `copies` intervals."""
     found = []
     for reg in renamed:
