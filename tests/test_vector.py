@@ -242,6 +242,25 @@ def test_a_load_of_what_was_stored_needs_a_fence():
         run(store, load)
 
 
+def test_a_store_over_what_is_fetched_is_an_error():
+    """The copy goes on while the program runs."""
+    store = {"st_en": 1, "st_format": 2}
+    run(address(0, CODE - 64, 4, tile=False), store)
+    with pytest.raises(RaceError, match="bundle 1 stores over bundles that this VECTOR fetches"):
+        run(address(0, CODE, 4, tile=False), store)
+
+
+@pytest.mark.parametrize(("start", "where"), [(L1 - 64, L1), (L1, L1), (1 << 40, 1 << 40), (96, 96)])
+def test_code_beyond_l1_is_refused_as_a_whole(start, where):
+    raw = encode(Opcode.VECTOR, program=start & ~63, fetch=3)
+    row, state, l1 = lookup(raw), VectorState(), np.full(L1, 255, np.uint8)
+    assert row is not None
+    with pytest.raises(Fault) as raised:
+        execute(row.decode(raw) | {"program": start}, state, l1)
+    assert (raised.value.code, raised.value.address) == (FaultCode.L1_ADDRESS, where)
+    assert state.bundles == VectorState().bundles
+
+
 @pytest.mark.parametrize(
     ("bundles", "code", "where"),
     [

@@ -9,7 +9,9 @@ import gemel
 from gemel import Device, DeviceFault
 from gemel.sim.rtl_backend import RtlBackend
 from gemel_golden.config import config
-from gemel_golden.vector_isa import BUNDLE_BYTES, Control, encode_bundle
+from gemel_golden.isa import VECTOR_BUNDLES
+from gemel_golden.lane_ops import LaneOp
+from gemel_golden.vector_isa import BUNDLE_BYTES, SCALAR_OPERAND, Control, encode_bundle
 from gemel_verif.vector_programs import L1_BYTES, program_of, random_bundles
 
 MEMORY = 1 << 20
@@ -79,7 +81,7 @@ def test_faults(devices: tuple[Device, Device], name: str, rng: np.random.Genera
     found = []
     for device in devices:
         device.backend.memory[DATA : DATA + L1_BYTES] = content(np.random.default_rng(0), bundles)
-        entry = 512 - len(bundles) // BUNDLE_BYTES if name == "no HALT" else 0
+        entry = VECTOR_BUNDLES - len(bundles) // BUNDLE_BYTES if name == "no HALT" else 0
         entry -= entry % 2
         with pytest.raises(DeviceFault) as raised:
             device.run(program_of(bundles, [], entry=entry), [DATA])
@@ -87,3 +89,18 @@ def test_faults(devices: tuple[Device, Device], name: str, rng: np.random.Genera
     assert found[0] == found[1]
     bundles = encode_bundle(control=Control.HALT)
     compare(devices, program_of(bundles, []), content(rng, bundles))
+
+
+@pytest.mark.parametrize("code", [NANO.l1_bytes - 64, NANO.l1_bytes, 1 << 40, 32])
+def test_code_that_isnt_there(devices: tuple[Device, Device], code: int, rng: np.random.Generator) -> None:
+    """A program that lies partly or wholly beyond L1, or isn't aligned, is refused before anything of it is copied."""
+    use = encode_bundle(control=Control.ADDRESS, imm=L1_BYTES - 256) + encode_bundle(st_en=1, st_reg=1)
+    bundles = encode_bundle(op=LaneOp.MOV, rd=1, a=SCALAR_OPERAND + 1) + use + encode_bundle(control=Control.HALT)
+    compare(devices, program_of(bundles, [5]), content(rng, bundles))
+    found = []
+    for device in devices:
+        with pytest.raises(DeviceFault) as raised:
+            device.run(program_of(bundles, [], code=code), [DATA])
+        found.append(str(raised.value))
+    assert found[0] == found[1]
+    compare(devices, program_of(b"", [6]), content(rng, b""))

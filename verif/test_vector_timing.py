@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 import gemel
+from gemel.vector import estimate
 from gemel_golden import vector_timing as timing
 from gemel_golden.formats import by_name
 from gemel_golden.functions import Function
@@ -41,10 +42,10 @@ def store(fmt: int, **values: int) -> Values:
 
 @pytest.fixture(scope="module")
 def measure() -> Iterator[Measure]:
-    """Cycles of a launch that runs these bundles, which L1 and the instruction memory hold already."""
+    """Cycles of a launch that runs these bundles, which L1 and the instruction memory hold; `fetched`: from L1."""
     with gemel.open("nano", memory_bytes=1 << 20) as device:
 
-        def run(*bundles: Values) -> int:
+        def run(*bundles: Values, fetched: bool = False) -> int:
             code = b"".join(encode_bundle(**values) for values in (*bundles, *[{}] * TAIL, {"control": Control.HALT}))
             count = len(code) // BUNDLE_BYTES
             code += bytes(-len(code) % 64)
@@ -52,7 +53,8 @@ def measure() -> Iterator[Measure]:
             fetch = encode(Opcode.LOAD, mem_reg=1, signal0=1, signal0_count=1, **size)
             fetch += encode(Opcode.VECTOR, run=0, fetch=count, wait0=1, wait0_count=1) + encode(Opcode.HALT)
             device.run(fetch, [device.upload(code)])
-            return device.run(encode(Opcode.VECTOR) + encode(Opcode.HALT)).cycles
+            again = encode(Opcode.VECTOR, fetch=count if fetched else 0)
+            return device.run(again + encode(Opcode.HALT)).cycles
 
         yield run
 
@@ -125,3 +127,18 @@ def test_loads_and_stores_beside_arithmetic(measure: Measure) -> None:
         column = {"ld_reg": 8 + i % 16, "ld_col": i, "st_col": i}
         bundles += [both | ADD | column | {"rd": 24 + i % 4}, ADD | {"rd": 28 + i % 4}]
     assert measure(ADDRESS, out, *bundles) - measure(ADDRESS, out) == 64
+
+
+def test_a_program_runs_while_it_is_fetched(measure: Measure) -> None:
+    """Two bundles come in a cycle, so that none waits but the first."""
+    assert measure(*[{}] * 200, fetched=True) - measure(*[{}] * 200) == timing.FETCH
+
+
+def test_loads_go_before_bundles(measure: Measure) -> None:
+    """Each takes a cycle of the read port from the fetch; the compiler's estimate is at most one above."""
+    loads = [load(BF16, ld_reg=i % 32, ld_col=i) for i in range(100)]
+    bundles = [ADDRESS, *loads]
+    code = b"".join(encode_bundle(**values) for values in (*bundles, *[{}] * TAIL, {"control": Control.HALT}))
+    slower = estimate(code, fetched=range(len(code) // BUNDLE_BYTES)).cycles - estimate(code).cycles
+    assert slower > 40
+    assert slower - 1 <= measure(*bundles, fetched=True) - measure(*bundles) <= slower

@@ -57,7 +57,7 @@ SEMAPHORE_MAX = 255
 REGISTERS = 32
 """Address registers of 64 bits; register 0 always reads zero."""
 LOOP_DEPTH = 4
-VECTOR_BUNDLES = 512
+VECTOR_BUNDLES = 1024
 """Bundles of 32 bytes that the vector core's instruction memory holds."""
 
 
@@ -290,15 +290,15 @@ INSTRUCTIONS: dict[Opcode, Instruction] = {
             unit=Unit.VECTOR,
             fields=(
                 Field(name="run", lsb=8, width=1, default=1, doc="execute from `entry` on, after `fetch`"),
-                Field(name="fetch", lsb=352, width=10, hi=VECTOR_BUNDLES, doc="bundles copied from L1 at `program`"),
+                Field(name="fetch", lsb=352, width=11, hi=VECTOR_BUNDLES, doc="bundles copied from L1 at `program`"),
                 Field(
                     name="at",
-                    lsb=362,
-                    width=9,
+                    lsb=363,
+                    width=10,
                     multiple=2,
                     doc="where in the instruction memory they go; beyond its end they go on at its beginning",
                 ),
-                Field(name="entry", lsb=371, width=9, doc="bundle at which execution begins"),
+                Field(name="entry", lsb=373, width=10, doc="bundle at which execution begins"),
                 *(
                     Field(name=f"x{i}", lsb=384 + 32 * (i - 6), width=32, doc=f"initial value of scalar register {i}")
                     for i in range(6, 10)
@@ -313,7 +313,8 @@ INSTRUCTIONS: dict[Opcode, Instruction] = {
             ),
             doc=(
                 "Copies `fetch` bundles into the vector core's instruction memory and runs the program that begins at "
-                "`entry` up to its HALT (see the [vector core's bundles](vector.md)). Scalar registers 1 to 9 start as "
+                "`entry` up to its HALT (see the [vector core's bundles](vector.md)), each bundle as soon as it is "
+                "there: it must not store over the bytes that are copied. Scalar registers 1 to 9 start as "
                 "x1 to x9, the others as zero; vector, predicate and address registers keep their values. Without "
                 "`fetch` and `run` it does nothing but its waits and signals."
             ),

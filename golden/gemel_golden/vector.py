@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gemel_golden import functions, lane_ops, vector_isa
-from gemel_golden.config import WORD
+from gemel_golden.config import CHUNK, WORD
 from gemel_golden.faults import Fault
 from gemel_golden.flags import Flags
 from gemel_golden.isa import VECTOR_BUNDLES, FaultCode, Unit
@@ -75,17 +75,21 @@ def execute(values: Mapping[str, int], state: VectorState, l1: NDArray[np.uint8]
     if not values["run"]:
         return Flags()
     scalars = [0] + [values[f"x{i}"] & MASK32 for i in range(1, 10)] + [0] * (SCALARS - 10)
-    return Run(state, l1, scalars).run(values["entry"])
+    run = Run(state, l1, scalars)
+    if values["fetch"]:
+        first = values["program"] // CHUNK
+        run.copied[first : first + values["fetch"]] = True
+    return run.run(values["entry"])
 
 
 def _fetch(values: Mapping[str, int], state: VectorState, l1: NDArray[np.uint8]) -> None:
     start, count = values["program"], values["fetch"]
-    if start % WORD:
+    if start % WORD or start >= len(l1):
         raise Fault(FaultCode.L1_ADDRESS, Unit.VECTOR, start)
+    if start + count * BUNDLE_BYTES > len(l1):
+        raise Fault(FaultCode.L1_ADDRESS, Unit.VECTOR, len(l1))
     for i in range(count):
         address = start + i * BUNDLE_BYTES
-        if address >= len(l1):
-            raise Fault(FaultCode.L1_ADDRESS, Unit.VECTOR, address - address % WORD)
         state.bundles[(values["at"] + i) % VECTOR_BUNDLES] = l1[address : address + BUNDLE_BYTES].tobytes()
 
 
@@ -96,7 +100,9 @@ class Run:
         self.state, self.l1, self.scalars = state, l1, scalars
         self.loops: list[list[int]] = []
         self.flags = Flags()
-        self.unfenced = np.zeros(len(l1) // 32, bool)
+        self.unfenced = np.zeros(len(l1) // CHUNK, bool)
+        self.copied = np.zeros(len(l1) // CHUNK, bool)
+        """Chunks that the instruction memory is filled from meanwhile."""
 
     def run(self, pc: int) -> Flags:
         """Execute from bundle `pc` to HALT."""
@@ -151,6 +157,8 @@ class Run:
             lanes = self._predicate(v["st_pred"], v["st_not"])
             source, random = state.vectors[v["st_reg"]], state.vectors[v["st_random"]]
             flags, touched = store(addresses[v["st_addr"]], v, lanes, source, random, self.l1)
+            if self.copied[touched].any():
+                raise RaceError(f"bundle {pc} stores over bundles that this VECTOR fetches")
             self.flags |= flags
             self.unfenced[touched] = True
         if v["ld_en"] and v["ld_post"]:

@@ -9,6 +9,7 @@ from gemel_golden.vector_isa import LANES
 __all__ = [
     "ARITHMETIC",
     "CONTROL",
+    "FETCH",
     "FUNCTION_PIPELINE",
     "LOAD_ONE_BEAT",
     "LOAD_TWO_BEATS",
@@ -42,6 +43,9 @@ STORE_VISIBLE = 8
 """Cycles from a store to a FENCE that needn't wait for it, when no other unit wants L1's banks."""
 CONTROL = 1
 """Cycles from the control slot's bundle, or an access that makes a step, to the first one that may use its result."""
+FETCH = 4
+"""Cycles by which a fetched program's first bundle comes later than one that is there. Two more come in each cycle that
+loads leave to L1's read port."""
 LOOP_PENALTY = 1
 """Cycles that LOOP takes beyond its own."""
 

@@ -204,16 +204,16 @@ def _dump(g: Regions) -> None:
         g.emit(**dump, st_reg=s)
 
 
-def program_of(bundles: bytes, arguments: list[int], *, entry: int = 0) -> bytes:
+def program_of(bundles: bytes, arguments: list[int], *, entry: int = 0, code: int = CODE) -> bytes:
     """Argument 1 is the address of `L1_BYTES` bytes: they go to L1, the program runs, and all of L1 comes back.
 
-    The bundles stand at the beginning of these bytes.
+    The bundles stand at the beginning of these bytes, at CODE; they are fetched from address `code` on.
     """
     assert len(bundles) <= READ
     rows = {"mem_reg": 1, "l1": CODE, "count1": L1_BYTES // 1024, "pitch": 32, "stride1": 1024, "bytes": 1024}
     memory = {"valid_bytes": 1024, "valid1": L1_BYTES // 1024}
     given = {f"x{i}": value for i, value in enumerate(arguments, 1)}
-    place = {"program": CODE, "fetch": len(bundles) // BUNDLE_BYTES, "at": entry, "entry": entry}
+    place = {"program": code, "fetch": len(bundles) // BUNDLE_BYTES, "at": entry, "entry": entry}
     instructions = (
         (Opcode.LOAD, rows | memory | {"signal0": 0, "signal0_count": 1}),
         (Opcode.VECTOR, place | given | {"wait0": 0, "wait0_count": 1, "signal0": 1, "signal0_count": 1}),

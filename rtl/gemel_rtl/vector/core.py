@@ -11,6 +11,7 @@ from gemel_golden.isa import VECTOR_BUNDLES, FaultCode
 from gemel_golden.vector_isa import FUNCTION_BASE, PHILOX, Control
 from gemel_rtl.activity import classify
 from gemel_rtl.interfaces import SEMAPHORE_PAIR, Issue, Semaphores, Supervision, l1_read_port, l1_write_port
+from gemel_rtl.l1.read_share import ReadShare
 from gemel_rtl.numeric.pipeline import Pipeline
 from gemel_rtl.vector.flow import Flow
 from gemel_rtl.vector.lanes import Lanes
@@ -43,10 +44,11 @@ class State(enum.Enum, shape=3):
 class VectorCore(wiring.Component):
     """Executes VECTOR as `gemel_golden.vector.execute` defines it, one instruction at a time.
 
-    A bundle issues each cycle unless a register it names waits for a result, a unit it needs is taken (a function
-    within `FunctionBank.interval` cycles of another, a random vector before the last is written, a store in the cycle
-    after another), too many accesses are under way, or it is a FENCE before the stores are done. A fault is the first
-    one in program order and stops the issue at once.
+    A program runs while it is fetched; loads go first on L1's read port. A bundle issues each cycle unless it has not
+    come yet, a register it names waits for a result, a unit it needs is taken (a function within
+    `FunctionBank.interval` cycles of another, a random vector before the last is written, a store in the cycle after
+    another), too many accesses are under way, or it is a FENCE before the stores are done. A fault is the first one in
+    program order and stops the issue at once.
 
     Parameters: config.
 
@@ -108,8 +110,9 @@ class VectorCore(wiring.Component):
         f = fields_of(bits)
         legal = Signal()
         m.d.comb += [
-            program.read.eq(flow.read),
+            program.read.eq(flow.read & program.present),
             program.index.eq(flow.index),
+            flow.present.eq(program.present),
             check.bits.eq(bits),
             legal.eq(~check.illegal & ~flow.illegal & ~flow.beyond & ~program.damaged),
             self.corrected.eq(program.corrected),
@@ -171,7 +174,10 @@ class VectorCore(wiring.Component):
             m.d.sync += late[-1].eq(late[-2])
         found, address = self._accesses(m, go, f, scalars, lanes, load, store, load_place, store_place)
         drained = lanes.idle & (loading == 0) & (beats == 0)
-        self._read_port(m, program, load)
+        m.submodules.read_port = read_port = ReadShare(self.config, 2)
+        wiring.connect(m, load.l1, read_port.i[0])
+        wiring.connect(m, program.l1, read_port.i[1])
+        wiring.connect(m, read_port.o, wiring.flipped(self.l1_read))
         wiring.connect(m, store.l1, wiring.flipped(self.l1_write))
         self._states(m, state, program, flow, scalars, found, address, stopped, legal, check, drained, go, f)
         with m.If(found & (state != State.FAULT)):
@@ -191,32 +197,12 @@ class VectorCore(wiring.Component):
             self.sup.activity,
             busy=go,
             l1=(state == State.FETCH)
-            | ((state == State.RUN) & flow.valid & accesses)
-            | ((state == State.DRAIN) & ((loading != 0) | (beats != 0))),
+            | ((state == State.RUN) & Mux(flow.valid, accesses, program.busy))
+            | ((state == State.DRAIN) & ((loading != 0) | (beats != 0) | program.busy)),
             semaphore=self.sup.waiting,
             dependence=(state != State.IDLE) | self.issue.valid,
         )
         return m
-
-    def _read_port(self, m: Module, program: ProgramMemory, load: Load) -> None:
-        """L1's read port: the program's while it is fetched, the loads' otherwise."""
-        req = self.l1_read.req
-        with m.If(program.busy):
-            m.d.comb += [
-                req.valid.eq(program.l1.req.valid),
-                req.payload.eq(program.l1.req.payload),
-                program.l1.req.ready.eq(req.ready),
-                program.l1.valid.eq(self.l1_read.valid),
-                Value.cast(program.l1.data).eq(Value.cast(self.l1_read.data)),
-            ]
-        with m.Else():
-            m.d.comb += [
-                req.valid.eq(load.l1.req.valid),
-                req.payload.eq(load.l1.req.payload),
-                load.l1.req.ready.eq(req.ready),
-                load.l1.valid.eq(self.l1_read.valid),
-                Value.cast(load.l1.data).eq(Value.cast(self.l1_read.data)),
-            ]
 
     def _accesses(
         self,
@@ -369,11 +355,10 @@ class VectorCore(wiring.Component):
             with m.Case(State.FETCH):
                 with m.If(program.outside):
                     stop(FaultCode.L1_ADDRESS, program.outside_address)
+                with m.Elif(run):
+                    begin()
                 with m.Elif(~program.busy):
-                    with m.If(run):
-                        begin()
-                    with m.Else():
-                        m.d.sync += state.eq(State.SIGNAL)
+                    m.d.sync += state.eq(State.SIGNAL)
             with m.Case(State.RUN):
                 with m.If(outside):
                     stop(FaultCode.L1_ADDRESS, address)
@@ -393,7 +378,7 @@ class VectorCore(wiring.Component):
             with m.Case(State.DRAIN):
                 with m.If(outside):
                     stop(FaultCode.L1_ADDRESS, address)
-                with m.Elif(drained):
+                with m.Elif(drained & ~program.busy):
                     m.d.sync += state.eq(State.SIGNAL)
             with m.Case(State.SIGNAL):
                 signals = (signal.count0 | signal.count1).any()

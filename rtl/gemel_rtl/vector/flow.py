@@ -22,13 +22,14 @@ class _Loop(data.Struct):
 
 
 class Flow(wiring.Component):
-    """Says which bundle comes next. A loop's end costs nothing; LOOP itself costs a cycle.
+    """Says which bundle comes next. A loop's end costs nothing; LOOP itself costs a cycle. A bundle that has not come
+    yet is read again until it has.
 
     Members
     -------
     start, entry : In, begin at bundle `entry`
     issue : In, the bundle on hand goes; with `loop` it is a LOOP of `length` bundles, `count` times
-    read, index : Out, read this bundle from the memory
+    read, index : Out, read this bundle from the memory; present : In, it is there
     valid : Out, there is a bundle on hand; pc : Out, its index
     illegal : Out, this LOOP can't be: too deep, empty, or not within the loop around it
     beyond : Out, the next bundle lies beyond the memory
@@ -46,6 +47,7 @@ class Flow(wiring.Component):
                 "count": In(32),
                 "read": Out(1),
                 "index": Out(range(VECTOR_BUNDLES)),
+                "present": In(1),
                 "valid": Out(1),
                 "pc": Out(PC_BITS),
                 "illegal": Out(1),
@@ -83,9 +85,8 @@ class Flow(wiring.Component):
             self.read.eq(refetch | (self.issue & ~self.loop)),
             self.beyond.eq((self.pc >= VECTOR_BUNDLES) & (self.valid | refetch)),
         ]
-        m.d.sync += refetch.eq(0)
         with m.If(refetch):
-            m.d.sync += self.valid.eq(1)
+            m.d.sync += [self.valid.eq(self.present), refetch.eq(~self.present)]
         with m.If(self.issue):
             with m.If(self.loop):
                 m.d.sync += [self.valid.eq(0), refetch.eq(1), self.pc.eq(after)]
@@ -97,7 +98,7 @@ class Flow(wiring.Component):
                         with m.If(depth == i):
                             m.d.sync += [loop.start.eq(after), loop.end.eq(end), loop.left.eq(self.count)]
             with m.Else():
-                m.d.sync += self.pc.eq(target)
+                m.d.sync += [self.pc.eq(target), self.valid.eq(self.present), refetch.eq(~self.present)]
                 with m.If(at_end):
                     with m.If(again):
                         for i, loop in enumerate(stack):

@@ -27,17 +27,19 @@ def with_check_bits(bundle: Value) -> Value:
 
 
 class ProgramMemory(wiring.Component):
-    """512 bundles in pairs. A fetch copies two a cycle; a bundle read in one cycle is on `bundle` from the next.
+    """1024 bundles in pairs. A fetch copies two in each cycle in which L1 takes its request; a bundle read in one cycle
+    is on `bundle` from the next.
 
     Parameters: config.
 
     Members
     -------
     start : In, pulse with `address` (L1 bytes), `count` and `at` (bundles, `at` even): copy; `busy` until it is done
-    outside : Out, the word `word` that is to be fetched lies beyond L1, or `address` isn't aligned: the fetch stands
-        still until it is reset
+    outside, outside_address : Out, in the cycle after `start`: something of what is to be fetched lies beyond L1, or
+        `address` isn't aligned; nothing is fetched, and the memory is busy until it is reset
     l1 : Out, read port
-    read, index : In, read bundle `index`; bundle : Out
+    index, present : In, Out, bundle `index` isn't one that is still to come
+    read : In, read bundle `index`; bundle : Out
     corrected, damaged : Out, with `config.ecc`: a single error was corrected in what was read in the cycle before;
         there are more of them in `bundle`
     """
@@ -56,6 +58,7 @@ class ProgramMemory(wiring.Component):
                 "l1": Out(l1_read_port(config)),
                 "read": In(1),
                 "index": In(range(VECTOR_BUNDLES)),
+                "present": Out(1),
                 "bundle": Out(BUNDLE_BITS),
                 "corrected": Out(1),
                 "damaged": Out(1),
@@ -90,38 +93,42 @@ class ProgramMemory(wiring.Component):
         else:
             m.d.comb += self.bundle.eq(stored)
 
+        # `left` bundles have not come, of which `unasked` are still to be asked for; `at` is where the next ones go.
         address = Signal(64, reset_less=True)
-        asked, landed = Signal.like(self.count), Signal.like(self.count)
+        unasked, left = Signal.like(self.count), Signal.like(self.count)
         at = Signal(range(PAIRS), reset_less=True)
-        word = address[6:]
+        checking = Signal()
+        word, pairs = address[6:], (left + 1)[1:]
+        beyond, ahead = Signal(), Signal.like(at)
         req = self.l1.req
         m.d.comb += [
-            self.busy.eq(landed != 0),
-            self.outside.eq((asked != 0) & ((word >= self.config.l1_words) | address[:6].any())),
-            self.outside_address.eq(address),
-            req.valid.eq((asked != 0) & ~self.outside),
+            beyond.eq((word >= self.config.l1_words) | address[:6].any()),
+            self.outside.eq(checking & (beyond | (word + pairs > self.config.l1_words))),
+            self.outside_address.eq(Mux(beyond, address, self.config.l1_bytes)),
+            self.busy.eq(left != 0),
+            ahead.eq(self.index[1:] - at),
+            self.present.eq(ahead >= pairs),
+            req.valid.eq(unasked != 0),
             req.payload.addr0.eq(word),
             req.payload.addr1.eq(word),
             req.payload.en0.eq(1),
             req.payload.en1.eq(1),
         ]
         with m.If(req.valid & req.ready):
-            m.d.sync += [address.eq(address + 2 * CHUNK), asked.eq(Mux(asked == 1, 0, asked - 2))]
+            m.d.sync += [address.eq(address + 2 * CHUNK), unasked.eq(Mux(unasked == 1, 0, unasked - 2))]
         come = Signal()
         m.d.comb += come.eq(self.l1.valid & self.busy)
         for half, (write, _) in enumerate(banks):
             m.d.comb += [
                 write.addr.eq(at),
                 write.data.eq(with_check_bits(self.l1.data[half]) if self.config.ecc else self.l1.data[half]),
-                write.en.eq(come & ((landed != 1) | (half == 0))),
+                write.en.eq(come & ((left != 1) | (half == 0))),
             ]
         with m.If(come):
-            m.d.sync += [at.eq(at + 1), landed.eq(Mux(landed == 1, 0, landed - 2))]
+            m.d.sync += [at.eq(at + 1), left.eq(Mux(left == 1, 0, left - 2))]
+        m.d.sync += checking.eq(self.start)
+        with m.If(checking & ~self.outside):
+            m.d.sync += unasked.eq(left)
         with m.If(self.start):
-            m.d.sync += [
-                address.eq(self.address),
-                asked.eq(self.count),
-                landed.eq(self.count),
-                at.eq(self.at[1:]),
-            ]
+            m.d.sync += [address.eq(self.address), left.eq(self.count), at.eq(self.at[1:])]
         return m

@@ -156,11 +156,11 @@ class Access:
         yield
         self.scopes.pop()
 
-    def forget(self, which: Callable[[Node], bool]) -> None:
-        """Drop values of nodes, which are then made again when they are needed."""
+    def forget(self, which: Callable[[Node, int | None], bool]) -> None:
+        """Drop vectors of nodes, which are then made again when they are needed."""
         for scope in self.scopes:
             for key in [*scope]:
-                if isinstance(key, tuple) and isinstance(key[0], Node) and which(key[0]):
+                if isinstance(key, tuple) and isinstance(key[0], Node) and which(*key):
                     del scope[key]
 
     def argument(self, what: Hashable, *, late: bool = True) -> Scalar:

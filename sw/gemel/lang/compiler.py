@@ -21,6 +21,8 @@ UNROLLED = 400
 """Operations of a row up to which all its columns are unrolled."""
 WHOLE = 8 * LANES
 """Columns of a row up to which registers hold it while the next one is under way."""
+KEPT = 4
+"""Vectors of a longer row that registers keep from one pass to the next, so that L1's port has cycles to spare."""
 SMALL = 4096
 """Operations of a kernel below which the first way is taken, and iterations don't overlap."""
 
@@ -56,11 +58,13 @@ def variants(graph: Graph) -> Iterator[Variant]:
     whole = columns <= WHOLE or not overlap
     if sections.work <= UNROLLED:
         if whole and not levels.read_back:
-            yield Variant(fused=passes, keep=True, overlap=overlap)
+            yield Variant(fused=passes, keep=columns, overlap=overlap)
             if passes > 1 and not overlap:
                 yield Variant(fused=passes, overlap=overlap)
         if passes > 2 and not levels.read_back:
-            yield Variant(fused=passes - 1, overlap=overlap)
+            yield Variant(fused=passes - 1, keep=KEPT * overlap, overlap=overlap)
+            if overlap:
+                yield Variant(fused=passes - 1)
         if passes > 1 or not whole:
             yield Variant(fused=1, overlap=overlap)
             if overlap and any(node.shape[0] == 1 < node.shape[1] for node in graph.inputs.values()):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from gemel.lang.compiled import Compiled
 from gemel.vector import estimate as vector_estimate
@@ -22,9 +22,14 @@ START = 60
 
 def estimate(compiled: Compiled, config: ChipConfig) -> int:
     """Cycles from the first fetched instruction to the last byte, for a memory of 64 bytes a cycle each way."""
-    bundles = {
-        compiled.entries[name]: vector_estimate(part.bundles, {}).cycles for name, part in compiled.parts.items()
-    }
+    codes = {compiled.entries[name]: part.bundles for name, part in compiled.parts.items()}
+    known: dict[tuple[int, range | None], int] = {}
+
+    def running(entry: int, fetched: range | None) -> int:
+        if (entry, fetched) not in known:
+            known[entry, fetched] = vector_estimate(codes[entry], {}, fetched=fetched).cycles
+        return known[entry, fetched]
+
     given: dict[int, list[int]] = defaultdict(list)
     taken: dict[int, int] = defaultdict(int)
     free: dict[Unit, int] = defaultdict(int)
@@ -37,8 +42,6 @@ def estimate(compiled: Compiled, config: ChipConfig) -> int:
         if not row.synchronises:
             continue
         values, unit = row.decode(raw), row.unit
-        if row.opcode == Opcode.VECTOR and values["run"] and values["fetch"]:
-            values["entry"] = (values["program"] - compiled.code_address) // BUNDLE_BYTES
         start = max(now, free[unit])
         for kind in ("wait0", "wait1"):
             if values[f"{kind}_count"]:
@@ -46,7 +49,7 @@ def estimate(compiled: Compiled, config: ChipConfig) -> int:
                 start = max(start, given[semaphore][taken[semaphore]])
                 taken[semaphore] += 1
         now = start if unit == Unit.SEQUENCER else now + 1
-        free[unit] = start + _cycles(row.opcode, values, bundles, config)
+        free[unit] = start + _cycles(row.opcode, values, config, compiled.code_address, running)
         done[unit] = max(done[unit], free[unit] + LATENCY.get(unit, 0))
         for kind in ("signal0", "signal1"):
             if values[f"{kind}_count"]:
@@ -54,7 +57,13 @@ def estimate(compiled: Compiled, config: ChipConfig) -> int:
     return max(done.values())
 
 
-def _cycles(opcode: Opcode, values: Mapping[str, int], bundles: Mapping[int, int], config: ChipConfig) -> int:
+def _cycles(
+    opcode: Opcode,
+    values: Mapping[str, int],
+    config: ChipConfig,
+    code: int,
+    running: Callable[[int, range | None], int],
+) -> int:
     match opcode:
         case Opcode.LOAD | Opcode.STORE:
             rows = values["count1"] * values["count2"] * values["count3"]
@@ -65,6 +74,11 @@ def _cycles(opcode: Opcode, values: Mapping[str, int], bundles: Mapping[int, int
             blocks = -(-values["k"] * bits // (8 * CHUNK))
             return -(-values["m"] // config.rows) * -(-values["n"] // config.cols) * blocks
         case Opcode.VECTOR:
-            running = bundles[values["entry"]] if values["run"] and bundles else 0
-            return values["fetch"] // 2 + running
+            if not values["run"]:
+                return values["fetch"] // 2
+            if not values["fetch"]:
+                return running(values["entry"], None)
+            first = values["entry"] - values["at"]
+            entry = first + (values["program"] - code) // BUNDLE_BYTES
+            return running(entry, range(first, values["fetch"]))
     return 0

@@ -26,14 +26,15 @@ LINE_REGISTERS = 16
 class Variant:
     """A way to compile the same values.
 
-    fused: the passes of a stage, from the first on, that share a loop over the rows. keep: what costs little to make
-    stays in registers from pass to pass too. unroll: vectors in an iteration of a loop over columns; 0: all columns
-    are unrolled, as they must be where passes share a loop. columnwise: where a pass only stores, tiles of one row stay
-    in registers while all rows pass by. overlap: iterations may overlap, which takes time to compile.
+    fused: the passes of a stage, from the first on, that share a loop over the rows. keep: of so many vectors of a row,
+    the last ones, what costs little to make stays in registers from pass to pass too. unroll: vectors in an iteration
+    of a loop over columns; 0: all columns are unrolled, as they must be where passes share a loop. columnwise: where a
+    pass only stores, tiles of one row stay in registers while all rows pass by. overlap: iterations may overlap, which
+    takes time to compile.
     """
 
     fused: int
-    keep: bool = False
+    keep: int = 0
     unroll: int = 0
     columnwise: bool = True
     overlap: bool = True
@@ -58,12 +59,16 @@ class Loops:
                 for number, sinks in section.passes.items():
                     e.pass_number = number
                     self.sweep(sinks)
-                    if not self.variant.keep:
-                        e.forget(lambda node: node.shape[1] > 1 and self.sections.cost(node) <= CHEAP)
+                    e.forget(self._cheap)
                 if self.count > 1:
                     self._next_row()
 
         self.emitter.looped(body, self._over_rows)
+
+    def _cheap(self, node: Node, j: int | None) -> bool:
+        """Whether vector `j` of a row is made again in every pass."""
+        wide = -(-node.shape[1] // LANES)
+        return node.shape[1] > 1 and (j or 0) < wide - self.variant.keep and self.sections.cost(node) <= CHEAP
 
     def _columnwise(self, section: Section) -> int:
         """Columns (in vectors) that are worked on at a time where tiles of one row had to be loaded for each row."""

@@ -118,7 +118,6 @@ class _Program:
     def _one(self) -> bytes:
         """Everything: blocks of rows in a pipeline."""
         self._begin()
-        self._fetch()
         self._whole()
         rows = self.levels.rows
         count = -(-rows // self.block)
@@ -143,7 +142,6 @@ class _Program:
             self._load(0, 0, 0, rows)
 
         def computes() -> None:
-            self._fetch()
             for kind, stage in self.memory.stages[1:-1]:
                 (self._tensor if kind == "tensor" else self._vector)(stage, 0, 0, rows)
             self._last()
@@ -193,13 +191,6 @@ class _Program:
         for item in self.groups["line"].fields:
             position = item.node.detail[0]
             self._move(Opcode.LOAD, item, 0, self.registers[position], self.tensors.inputs[position], 0, 1)
-
-    def _fetch(self) -> None:
-        """Fill the instruction memory, where it holds all code."""
-        if self.code_bytes and self.resident:
-            fetch = self.code_bytes // BUNDLE_BYTES
-            values = {"run": 0, "fetch": fetch, "program": self.code_region.address}
-            self.schedule.emit(Opcode.VECTOR, values, reads=[self.code_region])
 
     def _whole(self) -> None:
         """Load the operands that stay in L1 as a whole."""
@@ -298,10 +289,11 @@ class _Program:
                 values[f"x{number}_reg"] = self.scalar_registers[what[1]]
         if self.resident:
             values["entry"] = self.entries[name]
-        elif self.loaded != name:
+        if self.loaded is None or (self.loaded != name and not self.resident):
             self.loaded = name
-            values["fetch"] = -(-len(self.parts[name].bundles) // WORD) * 2
-            values["program"] = self.code_region.address + self.entries[name] * BUNDLE_BYTES
+            first, size = (0, self.code_bytes) if self.resident else (self.entries[name], len(self.parts[name].bundles))
+            values["fetch"] = -(-size // WORD) * 2
+            values["program"] = self.code_region.address + first * BUNDLE_BYTES
             reads = [*reads, self.code_region]
         self.schedule.emit(Opcode.VECTOR, values, reads=reads, writes=writes)
 

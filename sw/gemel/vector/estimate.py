@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gemel.vector.ir import Op, Slot
-from gemel.vector.timing import LOADS, LOOP_CYCLES, STORE_VISIBLE, latency, occupies
+from gemel.vector.timing import FETCH, LOADS, LOOP_CYCLES, STORE_VISIBLE, latency, occupies
 from gemel_golden.lane_ops import LaneOp
 from gemel_golden.vector_isa import (
     BUNDLE_BYTES,
@@ -52,8 +52,11 @@ class _Bundle:
     """Cycles of L1's port, where loads queue up, and cycles until the result."""
 
 
-def estimate(program: bytes, arguments: Mapping[int, int] | None = None) -> Estimate:
+def estimate(program: bytes, arguments: Mapping[int, int] | None = None, *, fetched: range | None = None) -> Estimate:
     """Run the timing model. `arguments` gives x1 to x9, which loops may count by; what READ gives counts as zero.
+
+    fetched: where a fetch that begins with the program has its bundles, `range(len(program) // 32)` for one that has no
+    others; `None`: they are there.
 
     Raises ValueError for a program that doesn't end.
     """
@@ -66,7 +69,7 @@ def estimate(program: bytes, arguments: Mapping[int, int] | None = None) -> Esti
     stack: list[tuple[int, int, int, int]] = []
     loops: dict[int, tuple[int, int]] = {}
     loads: deque[int] = deque(maxlen=LOADS)
-    pc = now = last_store = issued = port = 0
+    pc = now = last_store = issued = port = beats_taken = 0
     while True:
         if pc >= len(bundles) or issued == _LIMIT:
             raise ValueError("the program doesn't end with HALT")
@@ -75,6 +78,8 @@ def estimate(program: bytes, arguments: Mapping[int, int] | None = None) -> Esti
         time = max([now, *(ready[reg] for reg in bundle.reads), *(free[unit] for unit, _ in bundle.units)])
         if control == Control.FENCE:
             time = max(time, last_store)
+        if fetched:
+            time = max(time, FETCH + (fetched.start + pc) // 2 + beats_taken)
         if bundle.load and len(loads) == LOADS:
             time = max(time, loads[0])
         for unit, cycles in bundle.units:
@@ -83,7 +88,7 @@ def estimate(program: bytes, arguments: Mapping[int, int] | None = None) -> Esti
             ready[reg] = time + cycles
         if bundle.load:
             beats, cycles = bundle.load
-            start, port = max(time, port), max(time, port) + beats
+            start, port, beats_taken = max(time, port), max(time, port) + beats, beats_taken + beats
             ready["v", bundle.values["ld_reg"]] = start + cycles
             loads.append(start + cycles)
         if bundle.values["st_en"]:
@@ -91,7 +96,8 @@ def estimate(program: bytes, arguments: Mapping[int, int] | None = None) -> Esti
         now, issued = time + 1, issued + 1
         _scalar(bundle.values, scalars)
         if control == Control.HALT:
-            return Estimate(max([now, last_store, *ready.values()]), issued, loops)
+            came = FETCH + fetched.stop // 2 + beats_taken if fetched else 0
+            return Estimate(max([now, last_store, came, *ready.values()]), issued, loops)
         if control == Control.LOOP:
             now += LOOP_CYCLES
             count = (scalars[bundle.values["sa"]] + bundle.values["imm"]) & _MASK

@@ -7,12 +7,14 @@ from gemel_golden import vector_timing
 from gemel_golden.formats import by_code
 from gemel_golden.vector_isa import FUNCTION_BASE, PHILOX, Control
 
-__all__ = ["LOADS", "LOOP_CYCLES", "STORE_VISIBLE", "latency", "occupies"]
+__all__ = ["FETCH", "LOADS", "LOOP_CYCLES", "STORE_VISIBLE", "latency", "occupies"]
 
 FUNCTION_UNITS = 8
 """Those of the chips that programs are tuned for."""
 STORE_VISIBLE = vector_timing.STORE_VISIBLE
 """From a store to the earliest FENCE that needn't wait for it."""
+FETCH = vector_timing.FETCH
+"""What fetching a program as it runs costs at its beginning."""
 LOOP_CYCLES = vector_timing.LOOP_PENALTY
 """What LOOP costs beside its bundle."""
 LOADS = 8
