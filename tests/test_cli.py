@@ -12,7 +12,7 @@ from gemel import cli
 from gemel.bench import dma, vector
 from gemel.bench import matmul as bench
 from gemel.driver.faults import DeviceTimeout
-from gemel.kernels.matmul_reference import matmul_reference
+from gemel.kernels.matmul_reference import fused_reference, matmul_reference
 from gemel.sim.build import BuildError
 
 PROGRAM = str(Path(sys.executable).with_name("gemel"))
@@ -64,6 +64,28 @@ def test_bench_matmul(gemel, operands, layout, dtype):
     assert values["exact"] is True
     assert (values["macs"], values["peak_macs_per_cycle"]) == (33 * 40 * 70, 64 if dtype == "bf16" else 128)
     assert {"cycles", "utilisation", "seconds", "mmac_per_second"} <= set(values)
+
+
+@pytest.mark.parametrize("name", ["gelu_aux_bias", "drelu_bgrad", "bgrada"])
+def test_bench_matmul_with_an_epilogue(gemel, monkeypatch, name):
+    code, out, err = gemel(*PRODUCT, "--epilogue", name, "--json")
+    assert (code, err, json.loads(out)["exact"]) == (0, "", True)
+
+    def other(*arguments, **options):
+        codes, aux, gradient = fused_reference(*arguments, **options)
+        (aux if name == "gelu_aux_bias" else gradient).flat[-1] ^= 1
+        return codes, aux, gradient
+
+    monkeypatch.setattr("gemel.bench.epilogue.fused_reference", other)
+    code, out, _ = gemel(*PRODUCT, "--epilogue", name, "--json")
+    assert (code, json.loads(out)["exact"]) == (1, False)
+
+
+def test_bench_matmul_refuses_an_unknown_epilogue_and_one_in_l1(gemel):
+    code, _, err = gemel(*PRODUCT, "--epilogue", "swish")
+    assert code == 2 and "no epilogue 'swish'; there are default, bias, relu" in err
+    code, _, err = gemel(*PRODUCT, "--epilogue", "gelu", "--operands", "l1")
+    assert code == 2 and "epilogue 'gelu' is of products from memory; in L1 there is the product alone" in err
 
 
 def test_bench_scaling(gemel):

@@ -38,9 +38,18 @@ def test_every_epilogue_has_the_reference_s_bits(device, name, rng):
 
 
 @pytest.mark.parametrize("name", ["relu_aux_bias", "dgelu_bgrad", "bgrada", "bgradb"])
-def test_a_cut_k_and_several_rows_and_columns_of_tiles(device, name, rng):
-    case = EpilogueCase(m=34, n=40, k=1100, epilogue=name, a="bf16", b="bf16")
+@pytest.mark.parametrize(("n", "k"), [(40, 1100), (70, 400)], ids=["a cut k", "blocks of columns"])
+def test_several_rows_and_columns_of_tiles(device, name, n, k, rng):
+    case = EpilogueCase(m=34, n=n, k=k, epilogue=name, a="bf16", b="bf16", margin=2)
     assert_exact(device, case, rng)
+
+
+def test_the_gradient_may_take_the_place_of_aux(device, rng):
+    a, b = product(device, rng, 40, 40, 32)
+    before = gemel.tensor(device, rng.standard_normal((40, 40)), "bf16")
+    apart = gemel.matmul(a, b, epilogue="dgelu", aux=before, out_dtype="bf16").codes()
+    gemel.matmul(a, b, epilogue="dgelu", aux=before, out=before, out_dtype="bf16")
+    np.testing.assert_array_equal(before.codes(), apart)
 
 
 @pytest.mark.parametrize(
@@ -114,19 +123,26 @@ def test_operands_sums_are_exact_and_scaled(device, rng):
     np.testing.assert_array_equal(found.numpy(), (x.numpy() * scales.repeat(32, 0)[:70].T).sum(1))
 
 
-def test_cores_share_columns_where_these_are_summed(rng):
-    pieces = split_product(70, 96, 2, tile=32, column_granule=32, whole_columns=True)
-    assert (pieces.rows, pieces.starts) == (70, ((0, 0), (0, 32)))
-    a, b = rng.standard_normal((70, 32)), rng.standard_normal((96, 32))
+@pytest.mark.parametrize("name", ["drelu_bgrad", "gelu_aux"])
+def test_cores_share_a_product_and_its_epilogue(name, rng):
+    a, b, bits = rng.standard_normal((100, 32)), rng.standard_normal((64, 32)), rng.integers(0, 1 << 31, (100, 2))
     found = []
     with gemel.open("quad", "golden", memory_bytes=16 << 20) as quad:
         for cores in (1, 2):
-            aux, sums = gemel.tensor(quad, np.full((70, 3), 0x5A5A_0FF0), "int32"), gemel.empty(quad, (96,), "fp32")
+            mask = name == "drelu_bgrad"
+            aux = gemel.tensor(quad, bits, "int32") if mask else gemel.empty(quad, (100, 64), "bf16")
+            sums = gemel.empty(quad, (64,), "fp32") if mask else None
             x, y = gemel.tensor(quad, a, "e4m3"), gemel.tensor(quad, b, "e4m3").T
-            d = gemel.matmul(x, y, epilogue="drelu_bgrad", aux=aux, bias_gradient=sums, cores=cores)
-            found.append((d.codes(), sums.codes()))
+            d = gemel.matmul(x, y, epilogue=name, aux=aux, bias_gradient=sums, cores=cores)
+            found.append((d.codes(), aux.codes(), sums.codes() if sums is not None else 0))
     for one, two in zip(*found, strict=True):
         np.testing.assert_array_equal(one, two)
+
+
+def test_sums_of_columns_need_whole_columns():
+    pieces = split_product(70, 64, 2, tile=32, column_granule=32, whole_columns=True)
+    assert (pieces.rows, pieces.columns, pieces.starts) == (70, 32, ((0, 0), (0, 32)))
+    assert split_product(70, 64, 2, tile=32, column_granule=32).starts == ((0, 0), (35, 0))
 
 
 WRONG = {

@@ -6,7 +6,7 @@ import pytest
 
 import gemel
 from gemel.bench.figures import run_figures
-from gemel.bench.matmul import from_l1, product_of
+from gemel.bench.matmul import from_l1, from_memory, product_of
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +30,15 @@ def test_transposed_operands_run_at_the_full_rate(device: gemel.Device, layout: 
     assert transposed.exact
     assert plain.cycles is not None and transposed.cycles is not None
     assert transposed.cycles <= plain.cycles + 16
+
+
+@pytest.mark.parametrize("epilogue", ["gelu_aux_bias", "relu_aux", "dgelu_bgrad"])
+def test_epilogues_of_the_vector_core_hide_behind_the_product(device: gemel.Device, epilogue: str) -> None:
+    """From memory, from K of 512 on: 15 % of the product alone, here mostly the last tile and its strips."""
+    plain, fused = (from_memory(device, product_of(128, 128, 512, "e4m3", epilogue=e)) for e in ("default", epilogue))
+    assert fused.exact
+    assert plain.cycles is not None and fused.cycles is not None
+    assert fused.cycles <= 1.15 * plain.cycles
 
 
 @pytest.mark.parametrize(("name", "scales"), [("e4m3", "fp32"), ("e4m3", "mx"), ("e2m1", "nvfp4")])
