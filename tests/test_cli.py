@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from gemel import cli
@@ -73,8 +74,7 @@ def test_bench_matmul_with_an_epilogue(gemel, monkeypatch, name):
 
     def other(*arguments, **options):
         codes, aux, gradient = fused_reference(*arguments, **options)
-        (aux if name == "gelu_aux_bias" else gradient).flat[-1] ^= 1
-        return codes, aux, gradient
+        return codes, *(None if x is None else np.bitwise_xor(x, 1) for x in (aux, gradient))
 
     monkeypatch.setattr("gemel.bench.epilogue.fused_reference", other)
     code, out, _ = gemel(*PRODUCT, "--epilogue", name, "--json")
