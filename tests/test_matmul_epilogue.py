@@ -149,6 +149,7 @@ WRONG = {
     "name": ({"epilogue": "swish"}, "no epilogue 'swish'; there are default, bias, relu, relu_bias, relu_aux"),
     "no bias": ({"epilogue": "gelu_bias"}, "epilogue 'gelu_bias' adds a bias: pass bias="),
     "a bias": ({"epilogue": "gelu", "bias": np.zeros(5)}, "epilogue 'gelu' adds no bias; 'gelu_bias' does"),
+    "a bias alone": ({"epilogue": "default", "bias": np.zeros(5)}, "'default' adds no bias; 'bias' does"),
     "approximate": (
         {"epilogue": "relu", "approximate": "tanh"},
         "approximate='tanh' is of GELU; epilogue 'relu' has none",

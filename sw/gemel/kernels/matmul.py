@@ -161,7 +161,7 @@ def matmul(
             addresses[Register.KEYS] = keys[rank].address
         arguments.append([addresses.get(name, 0) for name in Register])
     formats = a.dtype if a.dtype == b.dtype else f"{a.dtype} x {b.dtype}"
-    name = f"matmul {m} x {n} x {k} {formats}"
+    name = f"matmul {m} x {n} x {k} {formats}{f' {entry.name}' if entry.vector or entry.gradient_of else ''}"
     device.run(compiled.program, arguments, cores=available[: split.cores], name=name)
     return d
 

@@ -77,7 +77,7 @@ def find_epilogue(name: str | None, approximate: str, *, bias: bool) -> Epilogue
     if entry.bias and not bias:
         raise ValueError(f"epilogue {name!r} adds a bias: pass bias=")
     if bias and not entry.bias:
-        with_bias = f"{name}_bias"
+        with_bias = "bias" if entry is DEFAULT else f"{name}_bias"
         hint = f"; {with_bias!r} does" if with_bias in EPILOGUES else ""
         raise ValueError(f"epilogue {name!r} adds no bias{hint}")
     check_approximate("matmul", approximate)
