@@ -66,7 +66,7 @@ class GoldenChip:
     def sample_every(self, interval: int) -> None:
         """Nothing to note."""
 
-    def samples(self) -> list[tuple[int, int, int, int]]:
+    def samples(self) -> list[tuple[int, int, int, int, int, int]]:
         """Always empty."""
         return []
 

@@ -53,6 +53,7 @@ WORK = {
     "store_beats": "beats of 64 bytes that STORE gave to memory",
     "store_bursts": "bursts that STORE gave to memory",
     "saturated": "outputs clamped",
+    "ecc_corrected": "words of 64 bits that check bits corrected in the core",
 }
 """Counters of work, in the order of their numbers."""
 

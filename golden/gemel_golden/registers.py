@@ -206,6 +206,9 @@ CHANNEL = Block(
         _ro("refreshes", 0x0C, "refreshes of a bank"),
         _ro("corrected", 0x10, "64-bit words with an error that was corrected"),
         _ro("uncorrectable", 0x14, "64-bit words with an error that was not"),
+        _ro("activates", 0x18, "rows opened"),
+        _ro("column_reads", 0x1C, "column commands that read"),
+        _ro("column_writes", 0x20, "column commands that wrote"),
     ),
 )
 """A memory channel's page."""

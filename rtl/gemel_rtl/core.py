@@ -305,7 +305,7 @@ class Core(wiring.Component):
             watch.limit.eq(self.launch.watchdog),
             watch.clear.eq(self.launch.done),
             supervisor.watched.eq(watch.unit),
-            counters.corrected.eq(corrected + l1.corrected if self.config.ecc else corrected),
+            counters.ecc_corrected_now.eq(corrected + l1.corrected if self.config.ecc else corrected),
             *(getattr(watch, f"{unit.name.lower()}_pc").eq(everybody[unit].sup.pc) for unit in (Unit.SEQUENCER, *SEEN)),
         ]
         if self.config.ecc:

@@ -28,7 +28,7 @@ COUNTS = {
 }
 """The results that have registers of their own, and their widths."""
 
-WORK_BITS = {"load_bytes": MOVED_BITS, "store_bytes": MOVED_BITS, "saturated": 6}
+WORK_BITS = {"load_bytes": MOVED_BITS, "store_bytes": MOVED_BITS, "saturated": 6, "ecc_corrected": 10}
 """Widths of what a cycle adds to a counter of work, where it isn't one bit."""
 
 
@@ -37,10 +37,9 @@ class Counters(wiring.Component):
 
     Parameters: config.
     Members: `start`, `delivered`, `done`; `tensor`, `load`, `store`, `vector`: busy in this cycle; `raised`: flags
-    raised in this cycle; `corrected`: words with an error corrected; `<unit>_activity`: its class in this cycle;
-    `<work>`: what this cycle adds to a counter of work (of `gemel_golden.counters.WORK`); `asked`, `beat`, `last_beat`:
-    LOAD's addresses and beats; `select`, `value`: a counter by its number, two cycles later; and those of `COUNTS`: as
-    the registers of these names.
+    raised in this cycle; `<unit>_activity`: its class in this cycle; `<work>_now`: what this cycle adds to a counter of
+    work (of `gemel_golden.counters.WORK`); `asked`, `beat`, `last_beat`: LOAD's addresses and beats; `select`, `value`:
+    a counter by its number, two cycles later; and those of `COUNTS`: as the registers of these names.
     """
 
     def __init__(self, config: ChipConfig):
@@ -55,7 +54,6 @@ class Counters(wiring.Component):
             "asked": 1,
             "beat": 1,
             "last_beat": 1,
-            "corrected": 10,
         }
         inputs |= {f"{unit.name.lower()}_activity": ACTIVITY_BITS for unit in UNITS}
         inputs |= {f"{name}_now": WORK_BITS.get(name, 1) for name in WORK}
@@ -81,16 +79,12 @@ class Counters(wiring.Component):
             ):
                 with m.If(busy):
                     m.d.sync += count.eq(count + 1)
-            m.d.sync += [
-                counting.eq(counted),
-                self.flags.eq(self.flags | self.raised),
-                self.ecc_corrected.eq(self.ecc_corrected + self.corrected),
-            ]
+            m.d.sync += [counting.eq(counted), self.flags.eq(self.flags | self.raised)]
         with m.If(self.done):
             m.d.sync += [running.eq(0), counting.eq(0)]
         with m.If(self.start):
             m.d.sync += [running.eq(1), counting.eq(0)]
-            m.d.sync += [getattr(self, name).eq(0) for name in COUNTS if name != "saturated"]
+            m.d.sync += [getattr(self, name).eq(0) for name in COUNTS if name not in WORK]
 
         choice = Signal.like(self.select)
         m.d.sync += choice.eq(self.select)
@@ -125,7 +119,7 @@ class Counters(wiring.Component):
 
     def _work(self, m: Module, name: str, running: Signal) -> tuple[Signal, Signal]:
         now = getattr(self, f"{name}_now")
-        launch = self.saturated if name == "saturated" else Signal(LAUNCH_BITS, name=f"{name}_launch")
+        launch = getattr(self, name) if name in COUNTS else Signal(LAUNCH_BITS, name=f"{name}_launch")
         total = Signal(TOTAL_BITS, name=f"{name}_total")
         with m.If(running & now.any()):
             m.d.sync += [launch.eq(launch + now), total.eq(total + now)]

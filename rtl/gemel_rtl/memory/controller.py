@@ -32,6 +32,9 @@ COUNTS = {
     "refreshes": 32,
     "corrected": 32,
     "uncorrectable": 32,
+    "activates": 32,
+    "column_reads": 32,
+    "column_writes": 32,
 }
 """The counters and their widths."""
 
@@ -46,7 +49,7 @@ class Controller(wiring.Component):
     Members: `read`, `write`: AXI4 subordinate; `dfi`: towards the DRAM (`layouts.dfi`); `dirty`: writes were answered
     that the DRAM doesn't have yet; the counters of `COUNTS`: column commands that found their row open and those that
     waited for its ACTIVATE, PRECHARGEs of a row in favour of another, refreshes, 64-bit words corrected and found
-    uncorrectable.
+    uncorrectable, ACTIVATEs, column commands that read and that wrote.
     """
 
     def __init__(
@@ -147,7 +150,9 @@ class Controller(wiring.Component):
         ]
         self._dfi(m, schedule, returns, writes)
 
-        events = {name: getattr(schedule, name) for name in ("row_hits", "row_misses", "row_conflicts", "refreshes")}
+        kinds = ("row_hits", "row_misses", "row_conflicts", "refreshes", "activates")
+        events = {name: getattr(schedule, name) for name in kinds}
+        events |= {"column_reads": schedule.reading, "column_writes": schedule.writing}
         events |= {"corrected": returns.corrected, "uncorrectable": returns.uncorrectable}
         for name, event in events.items():
             with m.If(event != 0):

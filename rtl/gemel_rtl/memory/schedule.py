@@ -33,7 +33,7 @@ class Scheduler(wiring.Component):
     Members: `reads`, `writes`: the windows' sides of requests (`push`, `place`, `todo`, `tail`, `full`, `arm*`, `head`,
     `retire`, `occupied`), `urgent`; `reading`, `writing`: a column command is given in this clock, with `slot`,
     `access`, `ends`, `final`; `dfi`'s commands, a clock later; `row_hits`, `row_misses`, `row_conflicts`,
-    `refreshes`: happen in this clock.
+    `refreshes`, `activates`: happen in this clock.
     """
 
     def __init__(self, dram: Dram, slots: int):
@@ -67,7 +67,7 @@ class Scheduler(wiring.Component):
                 "ends": Out(1),
                 "final": Out(1),
                 **{name: port[name] for name in commands},
-                **{name: Out(1) for name in ("row_hits", "row_misses", "row_conflicts", "refreshes")},
+                **{name: Out(1) for name in ("row_hits", "row_misses", "row_conflicts", "refreshes", "activates")},
             }
         )
 
@@ -136,6 +136,7 @@ class Scheduler(wiring.Component):
             self.row_misses.eq(used & was_fresh),
             self.row_conflicts.eq((banks.row_command == RowCommand.PRECHARGE) & ~refresh.do_precharge),
             self.refreshes.eq(banks.row_command == RowCommand.REFRESH_BANK),
+            self.activates.eq(banks.row_command == RowCommand.ACTIVATE),
         ]
         with m.If(banks.row_command == RowCommand.ACTIVATE):
             m.d.sync += fresh.bit_select(banks.row_bank, 1).eq(1)
