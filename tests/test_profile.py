@@ -24,6 +24,7 @@ from gemel_golden.config import config
 from gemel_golden.counters import BUCKETS, WORK
 from gemel_golden.isa import Unit
 from gemel_golden.packets import PacketType
+from gemel_golden.registers import CHANNEL
 
 NANO = config("nano")
 
@@ -63,9 +64,10 @@ def counters(cycles: int, busy: int) -> Counters:
     return Counters(units=dict.fromkeys(UNITS, classes), work=dict.fromkeys(WORK, 640), latencies=latencies)
 
 
-def example() -> Recording:
-    """Two launches of nano: loads that overlap, a product, traffic of two ports."""
-    record = DeviceRecord(chip=NANO, timed=True, bandwidth=64.0)
+def example(memory: str = "ideal", cores: int = 1) -> Recording:
+    """Two launches of nano: loads that overlap, a product, traffic of two channels."""
+    chip = NANO.override(memory=memory, channels=2, cores=cores)
+    record = DeviceRecord(chip=chip, timed=True, bandwidth=64.0)
     p = Program()
     for _ in range(2):
         p.load(mem=reg(1), bytes=64, valid_bytes=64, valid1=1)
@@ -80,15 +82,23 @@ def example() -> Recording:
             TraceEvent(Unit.COMMAND, PacketType.LAUNCH << 16 | 2 * number, 10 + 390 * number, start + 280, 1),
         ]
         ended = start + 300
-        samples = [(cycle, port, 64 * cycle, 0) for cycle in range(start, ended, 100) for port in (0, 1)]
+        samples = [
+            (cycle, channel, 64 * cycle, 0, cycle // 4, cycle // 100)
+            for cycle in range(start, ended, 100)
+            for channel in (0, 1)
+        ]
+        names = [register.name for register in CHANNEL.table]
+        channels = [{name: 10 * (i + 1) + channel for i, name in enumerate(names)} for channel in range(2)]
         record.note(
             name="product",
             program=p,
             begun=begun,
             ended=ended,
             events=events,
-            counters={0: counters(280, 128)},
+            counters={core: counters(280 - 20 * core, 128) for core in range(cores)},
             samples=samples,
+            memory=channels if chip.drams else (),
+            cores=range(cores),
         )
     return Recording(interval=100, devices=[record])
 
@@ -137,16 +147,45 @@ def test_a_trace_is_well_formed() -> None:
     assert len(tracks) == 5
     levels = [e["args"]["instructions"] for e in trace_events(example()) if e["name"] == "LOAD queue"]
     assert levels == [1, 2, 1, 0] * 2
-    rates = [e["args"]["read"] for e in trace_events(example()) if e["name"] == "port 1, bytes a cycle"]
+    rates = [e["args"]["read"] for e in trace_events(example()) if e["name"] == "channel 1, bytes a cycle"]
     assert rates == [64.0] * 5 + [0.0]
+    rates = [e["args"]["read"] for e in trace_events(example()) if e["name"] == "all channels, bytes a cycle"]
+    assert rates == [128.0] * 5 + [0.0]
+    rows = [e for e in trace_events(example("hbm3")) if e["name"] == "channel 1, rows in 1,000 cycles"]
+    assert [e["args"] for e in rows] == [{"opened": 250.0, "refreshed": 10.0}] * 5 + [{"opened": 0.0, "refreshed": 0.0}]
+    check_trace(trace_events(example("hbm3")))
 
 
 def test_a_summary_adds_launches_up() -> None:
     (kernel,) = profile_of(example()).kernels
     assert (kernel.launches, kernel.cycles, kernel.core_cycles, kernel.macs) == (2, 790, 560, 2 * 32 * 32 * 64)
     assert kernel.utilisation == 2 * 512 / 790 and kernel.share(Unit.TENSOR, Activity.BUSY) == 256 / 560
+    assert kernel.core_cycles + kernel.ring_cycles == kernel.cycles
     assert kernel.bandwidth_utilisation(64) == 1280 / (790 * 64)
     assert {least: count for least, count in kernel.latencies.items() if count} == {64: 2}
+    assert kernel.work == dict.fromkeys(WORK, 1280) and not kernel.memory
+
+
+def test_a_summary_of_several_cores() -> None:
+    """Two cores' work against two cores' peak; the ring's cycles are those without any core's."""
+    (kernel,) = profile_of(example(cores=2)).kernels
+    assert (kernel.cycles, kernel.core_cycles, kernel.ring_cycles) == (790, 2 * (280 + 260), 790 - 2 * 280)
+    assert kernel.macs == 4 * 32 * 32 * 64 and kernel.utilisation == 2 * 512 / 790
+
+
+def test_dram_is_reported_by_channel(tmp_path: Path) -> None:
+    """Twice 10 + c, 20 + c, ... in the registers' order: row_hits first, column_reads 80 + c, column_writes 90 + c."""
+    recording = example("hbm3")
+    (kernel,) = profile_of(recording).kernels
+    assert kernel.memory[1]["row_hits"] == 2 * 11 and kernel.memory[0]["column_writes"] == 2 * 90
+    assert kernel.bandwidth_utilisation(64) == (1280 + 1280) / (790 * 64)
+    text, files = write_profile(recording, tmp_path, "")
+    share = 2 * (80 + 90) * 32 / (790 * 16)
+    rows = [line.split() for line in text.splitlines()]
+    assert ["0", "5.1", "5.8", f"{share:.1%}", "33.3%", *["40", "60", "140", "80", "100", "120"]] in rows
+    assert "uncorrectable" in files[1].read_text() and "bytes a cycle" not in text
+    assert "bursts of LOAD by cycles from address to first beat: 64-127: 2" in text
+    assert "outputs clamped: 1,280" in text and "words corrected in the core: 1,280" in text
 
 
 def test_reports_hold_tables_and_pictures(tmp_path: Path) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gemel.driver.registers import Page
 from gemel_golden.activity import UNITS, Activity
 from gemel_golden.counters import BUCKETS, COUNTERS, SINCE_RESET, WORK
 from gemel_golden.isa import Unit
+from gemel_golden.registers import CHANNEL
 
-__all__ = ["Counters", "read_counters"]
+__all__ = ["Channels", "Counters", "read_channels", "read_counters"]
+
+Channels = Sequence[Mapping[str, int]]
+"""Counts of each channel of DRAM by the names of its registers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,13 +22,15 @@ class Counters:
     """Counts of one core.
 
     `units`: cycles by unit and class (`gemel_golden.activity`): those of each unit add up to `cycles`. `work`: bytes,
-    beats, bursts and clamped outputs by the names of `gemel_golden.counters.WORK`. `latencies`: bursts that LOAD read
-    by the least number of cycles from address to first beat, powers of two. A chip without a clock counts nothing.
+    beats, bursts, clamped outputs and corrected words by the names of `gemel_golden.counters.WORK`. `latencies`: bursts
+    that LOAD read by the least number of cycles from address to first beat, powers of two. `memory`: what each channel
+    of DRAM did meanwhile, for whomever; none with an ideal memory. A chip without a clock counts nothing.
     """
 
     units: Mapping[Unit, Mapping[Activity, int]]
     work: Mapping[str, int]
     latencies: Mapping[int, int]
+    memory: Channels = ()
 
     @property
     def cycles(self) -> int:
@@ -45,11 +51,17 @@ class Counters:
             },
             "work": dict(self.work),
             "latencies": dict(self.latencies),
+            "memory": [dict(channel) for channel in self.memory],
         }
 
 
-def read_counters(core: Page, *, since_reset: bool = False) -> Counters:
-    """The counters of the core whose page this is."""
+def read_channels(channels: Sequence[Page]) -> Channels:
+    """The counters of channels of DRAM since reset, by their pages."""
+    return [{register.name: page.read(register.name) for register in CHANNEL.table} for page in channels]
+
+
+def read_counters(core: Page, memory: Channels, *, since_reset: bool = False) -> Counters:
+    """The counters of the core whose page this is, beside those of the memory."""
 
     def count(name: str) -> int:
         core.write("counter_select", COUNTERS[name].number | (SINCE_RESET if since_reset else 0))
@@ -62,4 +74,5 @@ def read_counters(core: Page, *, since_reset: bool = False) -> Counters:
         },
         work={name: count(name) for name in WORK},
         latencies={1 << bucket: count(f"latency_{1 << bucket}") for bucket in range(BUCKETS)},
+        memory=memory,
     )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from gemel.driver import faults, recording
 from gemel.driver.buffer import Buffer
-from gemel.driver.counters import Counters, read_counters
+from gemel.driver.counters import Channels, Counters, read_channels, read_counters
 from gemel.driver.launch import TIMEOUT, Launch, Result
 from gemel.driver.memory import Allocator
 from gemel.driver.program import Program
@@ -24,7 +24,7 @@ from gemel.driver.stream import Arguments, Event, Stream
 from gemel.sim import backend as backends
 from gemel_golden.config import ChipConfig, config
 from gemel_golden.isa import INSTRUCTION_BYTES, Unit
-from gemel_golden.registers import BLOCKS, CHIP, CORE
+from gemel_golden.registers import BLOCKS, CHANNEL, CHIP, CORE
 from gemel_golden.windows import Window
 
 RING_ADDRESS = 4096
@@ -77,6 +77,9 @@ class Device:
     def _start(self) -> None:
         self._chip = Page(self.backend, CHIP)
         self._cores = [Page(self.backend, CORE, core) for core in range(self.config.cores)]
+        self._channels = [Page(self.backend, CHANNEL, channel) for channel in range(self.config.drams)]
+        self._memory_total = read_channels(self._channels)
+        self._memory_last: Channels = [dict.fromkeys(counts, 0) for counts in self._memory_total]
         self._chip.write("irq_enable", INTERRUPTS)
         size = reserved(self.config.cores)
         self._rings = [
@@ -309,6 +312,7 @@ class Device:
                 core = self._cores[ring.page.read("fault_core")]
                 self._faults[ring.number] = faults.read_fault(ring.page, core, program)
                 ring.page.write("fault_clear", 1)
+        noted: Channels | None = None  # what memory did is the first launch's whose end is seen
         for ring in self._rings:
             while ring.under_way and ring.under_way[0].number <= ring.done:
                 launch = ring.under_way.popleft()
@@ -316,9 +320,19 @@ class Device:
                 if launch.fault is None:
                     launch.result = self.last = launch.finish(now, [self._cores[core] for core in launch.cores])
                 launch.keeps = ()
-                self._note(launch, now)
+                noted = self._count_memory() if noted is None else ()
+                self._note(launch, now, noted)
 
-    def _note(self, launch: Launch, now: int) -> None:
+    def _count_memory(self) -> Channels:
+        """What the channels of DRAM did since this was called last."""
+        before, self._memory_total = self._memory_total, read_channels(self._channels)
+        self._memory_last = [
+            {name: (count - old[name]) % (1 << 32) for name, count in new.items()}
+            for old, new in zip(before, self._memory_total, strict=True)
+        ]
+        return self._memory_last
+
+    def _note(self, launch: Launch, now: int, memory: Channels) -> None:
         """Tell the recording, if there is one, of a launch that has ended."""
         if self._record is None:
             return
@@ -330,6 +344,7 @@ class Device:
             ended=now,
             events=self._collect(),
             counters={core: self.counters(core) for core in counted},
+            memory=memory,
             samples=self.backend.samples(),
             ring=launch.stream.ring,
             cores=launch.cores,
@@ -351,8 +366,12 @@ class Device:
         return new
 
     def counters(self, core: int = 0, *, since_reset: bool = False) -> Counters:
-        """What a core's units did in its last launch, or in all since the chip's reset; zeros on golden."""
-        return read_counters(self._cores[core], since_reset=since_reset)
+        """What a core's units did in its last launch, or in all since the chip's reset; zeros on golden.
+
+        DRAM serves all cores: its counts are those between the ends of the last two launches that the host saw.
+        """
+        memory = read_channels(self._channels) if since_reset else self._memory_last
+        return read_counters(self._cores[core], memory, since_reset=since_reset)
 
     def read_register(self, block: str, name: str, index: int = 0) -> int:
         """A 32-bit register of the chip, of ring, core or memory channel `index`, by `gemel_golden.registers`."""

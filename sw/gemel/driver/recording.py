@@ -13,19 +13,21 @@ from gemel_golden.config import ChipConfig
 from gemel_golden.isa import Unit
 
 if TYPE_CHECKING:
-    from gemel.driver.counters import Counters
+    from gemel.driver.counters import Channels, Counters
     from gemel.driver.device import TraceEvent
     from gemel.driver.program import Program
     from gemel.sim.backend import Backend
 
-__all__ = ["DeviceRecord", "LaunchRecord", "Recording", "Sample", "begin", "recording"]
+__all__ = ["DeviceRecord", "LaunchRecord", "Rates", "Recording", "Sample", "begin", "recording"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class LaunchRecord:
     """One launch: its name and program, its ring and cores, the cycles from doorbell to interrupt, what its units did.
 
-    `counters` by core are empty where another launch had been queued behind it, which took the counters over.
+    `counters` by core are empty where another launch had been queued behind it, which took the counters over. `memory`:
+    what each channel of DRAM did since the end of the launch before; where the host saw several end at once, all is the
+    first one's.
     """
 
     name: str
@@ -36,6 +38,7 @@ class LaunchRecord:
     counters: Mapping[int, Counters] = field(repr=False)
     work: Work
     ring: int = 0
+    memory: Channels = field(default=(), repr=False)
 
     @property
     def cycles(self) -> int:
@@ -44,13 +47,31 @@ class LaunchRecord:
 
 
 @dataclass(frozen=True)
+class Rates:
+    """What a memory channel does in a cycle."""
+
+    read_bytes: float
+    written_bytes: float
+    activates: float
+    refreshes: float
+
+
+@dataclass(frozen=True)
 class Sample:
-    """Bytes that a memory port had moved by a cycle."""
+    """Bytes that a memory channel had moved by a cycle; of DRAM, rows opened and refreshes."""
 
     cycle: int
-    port: int
+    channel: int
     read_bytes: int
     written_bytes: int
+    activates: int = 0
+    refreshes: int = 0
+
+    def since(self, before: Sample) -> Rates | None:
+        """What happened in a cycle since an earlier sample; ``None`` when there was a reset."""
+        span = self.cycle - before.cycle
+        changes = [getattr(self, name) - getattr(before, name) for name in Rates.__annotations__]
+        return None if span <= 0 or min(changes) < 0 else Rates(*(change / span for change in changes))
 
 
 @dataclass(kw_only=True)
@@ -61,13 +82,28 @@ class DeviceRecord:
     timed: bool
     """Whether the chip has a clock."""
     bandwidth: float
-    """Bytes a cycle that a port of its memory moves."""
+    """Bytes a cycle that a channel of its memory moves: each way, or, of DRAM, in all."""
     launches: list[LaunchRecord] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
     packets: list[TraceEvent] = field(default_factory=list)
     """Packets of all rings: `core` is the ring, `pc` the packet's index modulo 2^16 and, from bit 16 on, its type."""
     _events: list[TraceEvent] = field(default_factory=list, repr=False)
     """Those of launches under way."""
+
+    @property
+    def channels(self) -> dict[str, list[Sample]]:
+        """Samples by channel."""
+        numbers = sorted({sample.channel for sample in self.samples})
+        return {f"channel {n}": [sample for sample in self.samples if sample.channel == n] for n in numbers}
+
+    @property
+    def together(self) -> list[Sample]:
+        """Samples of all channels added up."""
+        totals: dict[int, list[int]] = {}
+        for sample in self.samples:
+            own = [getattr(sample, name) for name in Rates.__annotations__]
+            totals[sample.cycle] = [a + b for a, b in zip(totals.get(sample.cycle, [0] * len(own)), own, strict=True)]
+        return [Sample(cycle, 0, *counts) for cycle, counts in totals.items()]
 
     def note(
         self,
@@ -78,7 +114,8 @@ class DeviceRecord:
         ended: int,
         events: Sequence[TraceEvent],
         counters: Mapping[int, Counters],
-        samples: Sequence[tuple[int, int, int, int]],
+        samples: Sequence[tuple[int, int, int, int, int, int]],
+        memory: Channels = (),
         ring: int = 0,
         cores: Sequence[int] = (0,),
     ) -> None:
@@ -99,6 +136,7 @@ class DeviceRecord:
                 counters=counters,
                 work=work_of(program.bytes, self.chip).times(len(cores)),
                 ring=ring,
+                memory=memory,
             )
         )
 

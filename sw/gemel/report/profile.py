@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from gemel.report.summary import Kernel, Profile
 from gemel_golden.activity import UNITS, Activity
+from gemel_golden.isa import Unit
+from gemel_golden.memory.timing import dram
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -54,11 +56,70 @@ def _rows(profile: Profile) -> list[tuple[str, ...]]:
 
 
 def _class_rows(kernel: Kernel) -> list[tuple[str, ...]]:
-    return [(unit.name, *(_share(kernel.share(unit, kind)) for kind in Activity)) for unit in UNITS]
+    rows = []
+    for unit in UNITS:
+        shares = (_share(kernel.share(unit, kind)) for kind in Activity)
+        rows.append((unit.name, *shares, f"{sum(kernel.units[unit].values()):,}", _work_done(kernel, unit)))
+    return rows
+
+
+def _work_done(kernel: Kernel, unit: Unit) -> str:
+    """What a unit did in its busy cycles, in words."""
+    busy = kernel.units[unit][Activity.BUSY]
+    match unit:
+        case Unit.LOAD | Unit.STORE:
+            name = unit.name.lower()
+            return f"{kernel.work[f'{name}_bytes']:,} B, {kernel.work[f'{name}_bursts']:,} bursts"
+        case Unit.TENSOR:
+            return f"{kernel.macs:,} MAC"
+        case Unit.VECTOR:
+            return f"{busy:,} bundles"
+    return f"{busy:,} instructions"
 
 
 def _classes_head() -> tuple[str, ...]:
-    return ("unit", *(kind.name.lower() for kind in Activity))
+    return ("unit", *(kind.name.lower() for kind in Activity), "cycles", "work")
+
+
+MEMORY_HEAD = (
+    *("channel", "KB read", "KB written", "of peak", "row hits", "misses", "conflicts", "activates", "refreshes"),
+    *("corrected", "uncorrectable"),
+)
+
+
+def _memory_rows(kernel: Kernel) -> list[tuple[str, ...]]:
+    """One row for each channel of DRAM under `MEMORY_HEAD`; none of an ideal memory."""
+    if not kernel.chip.drams:
+        return []
+    memory = dram(kernel.chip.memory)
+    rows = []
+    for channel, counts in sorted(kernel.memory.items()):
+        read, written = (counts[name] * memory.access_bytes for name in ("column_reads", "column_writes"))
+        peak = (read + written) / (kernel.cycles * memory.bytes_per_clock) if kernel.cycles else None
+        names = ("row_misses", "row_conflicts", "activates", "refreshes", "corrected", "uncorrectable")
+        moved = (f"{read / 1e3:,.1f}", f"{written / 1e3:,.1f}", _share(peak))
+        hits = counts["row_hits"] / max(1, counts["row_hits"] + counts["row_misses"])
+        rows.append((str(channel), *moved, _share(hits), *(f"{counts[name]:,}" for name in names)))
+    return rows
+
+
+def _notes(kernel: Kernel) -> list[str]:
+    """What else its counters say, sentence by sentence."""
+    notes = []
+    bursts = [(least, count) for least, count in sorted(kernel.latencies.items()) if count]
+    if bursts:
+        spans = ", ".join(f"{least}-{2 * least - 1}: {count:,}" for least, count in bursts)
+        notes.append(f"bursts of LOAD by cycles from address to first beat: {spans}")
+    for name, words in (("saturated", "outputs clamped"), ("ecc_corrected", "words corrected in the core")):
+        if kernel.work[name]:
+            notes.append(f"{words}: {kernel.work[name]:,}")
+    return notes
+
+
+def _cycles(kernel: Kernel) -> str:
+    """Where the cycles of a kernel's launches are counted."""
+    several = " together" if kernel.chip.cores > 1 else ""
+    return f"{kernel.core_cycles:,} cycles of its cores{several}, {kernel.ring_cycles:,} of its ring"
 
 
 def _aligned(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -85,8 +146,11 @@ def text_report(profile: Profile) -> str:
         return "\n".join([*parts, "", NO_CLOCK, ""])
     for kernel in profile.kernels:
         if kernel.core_cycles:
-            parts += ["", f"{kernel.name}: {kernel.core_cycles:,} cycles of its cores"]
+            parts += ["", f"{kernel.name}: {_cycles(kernel)}"]
             parts.append(_aligned(_classes_head(), _class_rows(kernel)))
+            parts += _notes(kernel)
+            if rows := _memory_rows(kernel):
+                parts.append(_aligned(MEMORY_HEAD, rows))
     return "\n".join([*parts, ""])
 
 
@@ -122,7 +186,7 @@ def _pictures(profile: Profile) -> list[str]:
 
     note = (
         "Of peak: multiply-accumulates against the dot units' peak for the operands' formats. Memory: bytes read or "
-        f"written, whichever is more, against {profile.bandwidth:g} bytes a cycle."
+        f"written, whichever is more (of DRAM: both), against {profile.bandwidth:g} bytes a cycle."
     )
     parts = [
         f"<p class='note'>{note}</p>",
@@ -132,11 +196,13 @@ def _pictures(profile: Profile) -> list[str]:
         "<p class='note'>Every cycle of a launch belongs to one class of each unit.</p>",
         _svg(pictures.draw_classes(profile)),
     ]
-    parts += [
-        f"<h3>{html.escape(kernel.name)}</h3>" + _table(_classes_head(), _class_rows(kernel))
-        for kernel in profile.kernels
-        if kernel.core_cycles
-    ]
+    for kernel in profile.kernels:
+        if kernel.core_cycles:
+            parts.append(f"<h3>{html.escape(kernel.name)}</h3><p class='note'>{_cycles(kernel)}</p>")
+            parts.append(_table(_classes_head(), _class_rows(kernel)))
+            parts += [f"<p class='note'>{html.escape(note)}</p>" for note in _notes(kernel)]
+            if rows := _memory_rows(kernel):
+                parts.append(_table(MEMORY_HEAD, rows))
     parts += ["<h2>Roofline</h2>", _svg(pictures.draw_roofline(profile)), "<h2>Memory over time</h2>"]
     parts += [_svg(pictures.draw_bandwidth(device)) for device in profile.devices]
     return [*parts, "<h2>Latency of reads</h2>", _svg(pictures.draw_latencies(profile))]

@@ -132,28 +132,25 @@ def _points(kernels: Sequence[Kernel]) -> list[tuple[Kernel, float, float, str]]
 
 
 def draw_bandwidth(device: DeviceRecord) -> Figure:
-    """Bytes a cycle of each memory port over time, launches shaded."""
-    ports = sorted({sample.port for sample in device.samples}) or [0]
-    picture = figure(11, 0.7 + 1.7 * len(ports))
+    """Bytes a cycle of each memory channel over time, launches shaded."""
+    channels = device.channels or {"channel 0": []}
+    picture = figure(11, 0.7 + 1.7 * len(channels))
     first, last = device.launches[0].begun, device.launches[-1].ended
-    for axes, port in zip(picture.subplots(len(ports), squeeze=False, sharex=True)[:, 0], ports, strict=True):
-        samples = [sample for sample in device.samples if sample.port == port]
+    rows = picture.subplots(len(channels), squeeze=False, sharex=True)[:, 0]
+    for axes, (channel, samples) in zip(rows, channels.items(), strict=True):
         for number, launch in enumerate(device.launches):
             shade = 0.10 if number % 2 else 0.05
             axes.axvspan(launch.begun - first, launch.ended - first, color=QUIET, alpha=shade, linewidth=0)
         edges = [sample.cycle - first for sample in samples]
+        changes = [two.since(one) for one, two in pairwise(samples)]
         for kind, colour in (("read", UNIT_COLOURS["LOAD"]), ("written", UNIT_COLOURS["STORE"])):
-            moved = [getattr(sample, f"{kind}_bytes") for sample in samples]
-            rates = [
-                max(0, b - a) / max(1, end - begin)
-                for (a, b), (begin, end) in zip(pairwise(moved), pairwise(edges), strict=True)
-            ]
+            rates = [getattr(change, f"{kind}_bytes") if change else 0.0 for change in changes]
             if rates:
                 axes.stairs(rates, edges, color=colour, label=kind, linewidth=1.1)
         axes.axhline(device.bandwidth, color=INK, linewidth=0.8, linestyle="--")
         axes.set_ylim(0, 1.15 * device.bandwidth)
         axes.set_xlim(0, max(1, last - first))
-        axes.set_ylabel(f"port {port}, B a cycle", fontsize=8, color=INK)
+        axes.set_ylabel(f"{channel}, B a cycle", fontsize=8, color=INK)
         axes.xaxis.set_major_formatter(lambda cycle, _: f"{cycle:,.0f}")
         axes.legend(fontsize=8, frameon=False, loc="upper right", ncols=2)
         _plain(axes)

@@ -21,8 +21,9 @@ class Kernel:
     """All launches of one name on one chip.
 
     `cycles` from doorbell to interrupt, `core_cycles` those that its counters tell of, from the first instruction to
-    the drained core, added up where it ran on several cores. Bytes are those that LOAD and STORE counted; on a chip
-    without a clock those of the programs.
+    the drained core, added up where it ran on several cores; `ring_cycles` the rest of the launches that have counters,
+    before and after the slowest of their cores. Bytes are those that LOAD and STORE counted; on a chip without a clock
+    those of the programs. `memory`: what each channel of DRAM did, by the names of its registers.
     """
 
     name: str
@@ -30,13 +31,15 @@ class Kernel:
     launches: int = 0
     cycles: int = 0
     core_cycles: int = 0
+    ring_cycles: int = 0
     macs: int = 0
     peak_cycles: float = 0.0
     bytes_read: int = 0
     bytes_written: int = 0
-    saturated: int = 0
+    work: Counter[str] = field(default_factory=Counter)
     units: dict[Unit, Counter[Activity]] = field(default_factory=lambda: defaultdict(Counter))
     latencies: Counter[int] = field(default_factory=Counter)
+    memory: dict[int, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
 
     def add(self, launch: LaunchRecord, timed: bool) -> None:
         """Count one more launch."""
@@ -44,15 +47,18 @@ class Kernel:
         self.cycles += launch.cycles
         self.macs += launch.work.macs
         self.peak_cycles += launch.work.peak_cycles
+        for channel, counts in enumerate(launch.memory):
+            self.memory[channel].update(counts)
         if not (timed and launch.counters):
             self.bytes_read += launch.work.bytes_read
             self.bytes_written += launch.work.bytes_written
             return
+        self.ring_cycles += launch.cycles - max(counters.cycles for counters in launch.counters.values())
         for counters in launch.counters.values():
             self.core_cycles += counters.cycles
             self.bytes_read += counters.work["load_bytes"]
             self.bytes_written += counters.work["store_bytes"]
-            self.saturated += counters.work["saturated"]
+            self.work.update(counters.work)
             for unit, classes in counters.units.items():
                 self.units[unit].update(classes)
             self.latencies.update(counters.latencies)
@@ -77,10 +83,12 @@ class Kernel:
         return self.units[unit][activity] / self.core_cycles if self.core_cycles else 0.0
 
     def bandwidth_utilisation(self, bandwidth: float) -> float | None:
-        """Bytes read or written, whichever is more, of what memory could have moved meanwhile."""
+        """Bytes of what memory could have moved meanwhile: DRAM's reads and writes share its rate; of an ideal memory
+        those read or those written, whichever are more."""
         if not self.cycles or not bandwidth:
             return None
-        return max(self.bytes_read, self.bytes_written) / (self.cycles * bandwidth)
+        moved = self.bytes_moved if self.chip.drams else max(self.bytes_read, self.bytes_written)
+        return moved / (self.cycles * bandwidth)
 
     def as_dict(self, bandwidth: float) -> dict[str, Any]:
         """For JSON."""
@@ -90,17 +98,19 @@ class Kernel:
             "launches": self.launches,
             "cycles": self.cycles or None,
             "core_cycles": self.core_cycles or None,
+            "ring_cycles": self.ring_cycles or None,
             "macs": self.macs,
             "utilisation": self.utilisation,
             "bytes_read": self.bytes_read,
             "bytes_written": self.bytes_written,
             "bandwidth_utilisation": self.bandwidth_utilisation(bandwidth),
-            "saturated": self.saturated,
+            "work": dict(self.work),
             "units": {
                 unit.name.lower(): {kind.name.lower(): classes[kind] for kind in Activity}
                 for unit, classes in self.units.items()
             },
             "latencies": {least: count for least, count in sorted(self.latencies.items()) if count},
+            "memory": [dict(counts) for _, counts in sorted(self.memory.items())],
         }
 
 
@@ -119,7 +129,7 @@ class Profile:
 
     @property
     def bandwidth(self) -> float:
-        """Bytes a cycle that all ports of the first device's memory move."""
+        """Bytes a cycle that all channels of the first device's memory move."""
         return self.devices[0].bandwidth * self.devices[0].chip.channels
 
     def as_dict(self) -> dict[str, Any]:

@@ -105,18 +105,25 @@ def _queue(process: int, unit: Unit, events: Iterable[TraceEvent]) -> Iterator[d
 
 
 def _memory(device: DeviceRecord, first: int) -> Iterator[dict[str, Any]]:
-    """Bytes a cycle of each port between two samples."""
+    """Between two samples: bytes a cycle of each channel and of all; of DRAM, rows opened and refreshes."""
     yield _named(first + MEMORY, f"{device.chip.name}: memory")
-    for port in sorted({sample.port for sample in device.samples}):
-        name = f"port {port}, bytes a cycle"
-        samples = [sample for sample in device.samples if sample.port == port]
+    channels = device.channels
+    if len(channels) > 1:
+        channels = {"all channels": device.together} | channels
+    for channel, samples in channels.items():
         for one, two in pairwise(samples):
-            span = two.cycle - one.cycle
-            read, written = two.read_bytes - one.read_bytes, two.written_bytes - one.written_bytes
-            if span > 0 and min(read, written) >= 0:  # a reset begins anew
-                yield _counter(first + MEMORY, name, one.cycle, read=read / span, written=written / span)
+            rates = two.since(one)
+            if rates is not None:  # a reset begins anew
+                moved = {"read": rates.read_bytes, "written": rates.written_bytes}
+                yield _counter(first + MEMORY, f"{channel}, bytes a cycle", one.cycle, **moved)
+                if device.chip.drams:
+                    rows = {"opened": 1e3 * rates.activates, "refreshed": 1e3 * rates.refreshes}
+                    yield _counter(first + MEMORY, f"{channel}, rows in 1,000 cycles", one.cycle, **rows)
         if samples:
-            yield _counter(first + MEMORY, name, samples[-1].cycle, read=0.0, written=0.0)
+            last = samples[-1].cycle
+            yield _counter(first + MEMORY, f"{channel}, bytes a cycle", last, read=0.0, written=0.0)
+            if device.chip.drams:
+                yield _counter(first + MEMORY, f"{channel}, rows in 1,000 cycles", last, opened=0.0, refreshed=0.0)
 
 
 def trace_events(recording: Recording) -> list[dict[str, Any]]:

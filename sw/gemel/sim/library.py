@@ -36,12 +36,12 @@ class COptions(ctypes.Structure):
 class CTraffic(ctypes.Structure):
     """`gemel_traffic` of gemel.h."""
 
-    _fields_ = (("read_bytes", ctypes.c_uint64), ("written_bytes", ctypes.c_uint64))
+    _fields_ = tuple((name, ctypes.c_uint64) for name in ("read_bytes", "written_bytes", "activates", "refreshes"))
 
 
 EVENT = np.dtype([("unit", "u4"), ("pc", "u4"), ("queued", "u8"), ("start", "u8"), ("stop", "u8")])
 """`gemel_event` of gemel.h."""
-SAMPLE = np.dtype([("cycle", "u8"), ("port", "u8"), ("read_bytes", "u8"), ("written_bytes", "u8")])
+SAMPLE = np.dtype([(name, "u8") for name in ("cycle", "port", "read_bytes", "written_bytes", "activates", "refreshes")])
 """`gemel_sample` of gemel.h."""
 
 _CHIP = ctypes.c_void_p
@@ -183,7 +183,7 @@ class Chip:
         self._c.gemel_sample_every(self._chip, interval)
 
     def samples(self) -> NDArray[Any]:
-        """Traffic noted since the last call, as records `SAMPLE` of bytes since reset."""
+        """Traffic noted since the last call, as records `SAMPLE` of counts since reset."""
         return self._taken(self._c.gemel_samples, SAMPLE)
 
     def _taken(self, take: Any, shape: np.dtype[Any]) -> NDArray[Any]:

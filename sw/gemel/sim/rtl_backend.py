@@ -124,8 +124,9 @@ class RtlBackend:
         """Note the traffic of every memory port now and then every `interval` cycles; 0: no more."""
         self._chip.sample_every(interval)
 
-    def samples(self) -> list[tuple[int, int, int, int]]:
-        """Traffic noted since the last call: (cycle, port, bytes read, bytes written since reset)."""
+    def samples(self) -> list[tuple[int, int, int, int, int, int]]:
+        """Traffic noted since the last call: cycle and port; since reset, bytes read and written and, of DRAM, rows
+        opened and refreshes."""
         return self._chip.samples().tolist()
 
     def reset(self) -> None:

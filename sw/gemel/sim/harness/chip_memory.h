@@ -48,7 +48,10 @@ class ChipMemory {
     bool dirty(Top& top) const { return top.memory_dirty; }
 
     unsigned ports() const { return drams_.size(); }
-    gemel_traffic traffic(unsigned port) const { return {drams_[port].read_bytes(), drams_[port].written_bytes()}; }
+    gemel_traffic traffic(unsigned port) const {
+        const DramChannel& dram = drams_[port];
+        return {dram.read_bytes(), dram.written_bytes(), dram.activates(), dram.refreshes()};
+    }
 
     // Flip stored bits of the 64-bit word at `address`.
     bool flip(uint64_t address, uint64_t data, uint8_t check) {

@@ -75,6 +75,8 @@ class DramChannel {
     const uint8_t* check() const { return driven_.check; }
     uint64_t read_bytes() const { return read_bytes_; }
     uint64_t written_bytes() const { return written_bytes_; }
+    uint64_t activates() const { return activated_; }
+    uint64_t refreshes() const { return refreshed_; }
 
     void sample(int64_t cycle, const DfiCommand& c, Rules& rules) {
         rules_ = &rules;
@@ -129,6 +131,7 @@ class DramChannel {
                 need("tFAW", "ACTIVATE", b, activates_[turn_], t_.faw);
                 activates_[turn_] = cycle_;
                 turn_ = (turn_ + 1) % 4;
+                ++activated_;
                 bank.open = true;
                 bank.row = c.row;
                 bank.activate = cycle_;
@@ -221,6 +224,7 @@ class DramChannel {
     }
 
     void refreshed() {
+        ++refreshed_;
         deadline_ = INT64_MAX;
         for (unsigned o = 0; o < t_.banks; ++o) {
             const int64_t deadline = (banks_[o].refreshes + 1 + t_.postponed) * t_.refi;
@@ -241,5 +245,5 @@ class DramChannel {
     std::deque<int64_t> bus_;
     std::deque<Access> reads_, writes_;
     Access driven_{};
-    uint64_t read_bytes_ = 0, written_bytes_ = 0;
+    uint64_t read_bytes_ = 0, written_bytes_ = 0, activated_ = 0, refreshed_ = 0;
 };

@@ -28,9 +28,11 @@ struct gemel_event {  // one instruction in one unit
 struct gemel_traffic {
     uint64_t read_bytes;     // bytes moved over the memory port since reset
     uint64_t written_bytes;
+    uint64_t activates;      // of DRAM: rows opened, and refreshes
+    uint64_t refreshes;
 };
 
-struct gemel_sample {         // one memory port's bytes at one time
+struct gemel_sample {         // one memory port's traffic at one time
     uint64_t cycle;
     uint64_t port;
     gemel_traffic traffic;    // since reset

@@ -191,8 +191,11 @@ struct gemel_chip {
     gemel_traffic traffic() const {
         gemel_traffic total{};
         for (unsigned port = 0; port < memory_.ports(); ++port) {
-            total.read_bytes += memory_.traffic(port).read_bytes;
-            total.written_bytes += memory_.traffic(port).written_bytes;
+            const gemel_traffic one = memory_.traffic(port);
+            total.read_bytes += one.read_bytes;
+            total.written_bytes += one.written_bytes;
+            total.activates += one.activates;
+            total.refreshes += one.refreshes;
         }
         return total;
     }
