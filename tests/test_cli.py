@@ -88,6 +88,14 @@ def test_bench_matmul_refuses_an_unknown_epilogue_and_one_in_l1(gemel):
     assert code == 2 and "epilogue 'gelu' is of products from memory; in L1 there is the product alone" in err
 
 
+def test_bench_decode(gemel):
+    options = ("--n", "40", "--k", "70", "--b-dtype", "int4", "--dtype", "int8", "--backend", "golden", "--json")
+    code, out, _ = gemel("bench", "decode", *options)
+    values = json.loads(out)
+    assert code == 0 and values["exact"] is True and values["bytes"] == 70 + 40 * 35
+    assert values["cycles"] is None and values["bandwidth_utilisation"] is None
+
+
 def test_bench_scaling(gemel):
     options = ("--cores", "1,4", "--m", "96", "--n", "40", "--k", "64", "--backend", "golden", "--json")
     code, out, _ = gemel("bench", "scaling", *options)

@@ -70,6 +70,34 @@ def matmul(
 
 
 @app.command()
+def decode(
+    n: Side = 1024,
+    k: Side = 2048,
+    m: Annotated[int, typer.Option(min=1, help="rows, as many as sequences are decoded at once")] = 1,
+    chip: ChipName = "inference-hbm3",
+    dtype: Dtype = "e4m3",
+    b_dtype: Annotated[str | None, typer.Option("--b-dtype", help="format of the weights where it is another")] = None,
+    out_dtype: OutDtype = "bf16",
+    latency: Latency = 100,
+    bandwidth: Bandwidth = 64,
+    backend: Backend = "rtl",
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Measure a product of few rows, memory to memory: the share of the memory's rate that the weights come at.
+
+    Latency and bandwidth are an ideal memory's, a channel's; DRAM keeps to its own.
+    """
+    from gemel.bench.decode import run_decode
+    from gemel.bench.matmul import product_of
+
+    product = product_of(m, n, k, dtype, b_name=b_dtype, out=out_dtype, seed=seed)
+    with _open(chip, backend, latency, bandwidth) as device:
+        values = run_decode(device, product)
+    _finish(f"{dtype} {m} x {n} x {k} from memory on {chip} ({backend})", values, json)
+
+
+@app.command()
 def scaling(
     cores: Annotated[str, typer.Option("--cores", help="numbers of cores, as 1,2,4")] = "1,2,4",
     m: Side = 512,
