@@ -1,4 +1,4 @@
-"""The inference chip's figures in cycles: products, random shapes, a single row, the vector core's kernels."""
+"""The inference chip's figures in cycles: products, random shapes, one row, attention, the vector core's kernels."""
 
 from collections.abc import Iterator
 
@@ -17,7 +17,7 @@ def device() -> Iterator[gemel.Device]:
 
 def test_every_figure_is_met(device: gemel.Device) -> None:
     figures = list(run_figures(device))
-    assert len(figures) == 20
+    assert len(figures) == 24
     missed = [f"{f.name}: {' '.join(f.words)}" for f in figures if not f.met]
     assert not missed, "\n".join(missed)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from gemel.bench.attention import Attention, run_attention
 from gemel.bench.matmul import from_l1, from_memory, product_of
 from gemel.bench.shapes import run_shapes
 from gemel.bench.vector import Work, run
@@ -62,6 +63,17 @@ def run_figures(device: Device) -> Iterator[Figure]:
         got = from_memory(device, product_of(size, size, size, "e4m3"))
         title = f"from memory, e4m3 to bf16, {size} x {size} x {size}"
         yield Figure(name=title, cycles=got.cycles, value=got.utilisation, least=least, exact=got.exact)
+    got = from_l1(device, product_of(128, 128, 512, "e4m3", scales="fp32"))
+    title = "in L1, e4m3 under fp32 scales to bf16, 128 x 128 x 512"
+    yield Figure(name=title, cycles=got.cycles, value=got.utilisation, least=0.98, exact=got.exact)
+    got = from_memory(device, product_of(256, 256, 256, "e4m3", scales="fp32"))
+    title = "from memory, e4m3 under fp32 scales to bf16, 256 x 256 x 256"
+    yield Figure(name=title, cycles=got.cycles, value=got.utilisation, least=0.88, exact=got.exact)
+    for dim, least in ((64, 0.84), (128, 0.9)):
+        values = run_attention(device, Attention(tokens=512, head_dim=dim))
+        title = f"from memory, attention in bf16, 512 tokens of {dim}"
+        share, exact = values["utilisation"], values["exact"]
+        yield Figure(name=title, cycles=values["cycles"], value=share, least=least, exact=exact)
     for title, work, in_l1, most in _vector_work():
         got = run(device, work, in_l1=in_l1)
         title = f"{'in L1' if in_l1 else 'from memory'}, fp32, {title}, cycles for 32 elements"
