@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from gemel.report.summary import Kernel, Profile
+from gemel.report.summary import Kernel, Profile, class_name
 from gemel_golden.activity import UNITS, Activity
 from gemel_golden.isa import Unit
 from gemel_golden.memory.timing import dram
@@ -78,7 +78,7 @@ def _work_done(kernel: Kernel, unit: Unit) -> str:
 
 
 def _classes_head() -> tuple[str, ...]:
-    return ("unit", *(kind.name.lower() for kind in Activity), "cycles", "work")
+    return ("unit", *(class_name(kind) for kind in Activity), "cycles", "work")
 
 
 MEMORY_HEAD = (

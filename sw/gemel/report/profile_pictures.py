@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from math import log10
 from typing import TYPE_CHECKING, Any
 
 from gemel.driver.recording import DeviceRecord
 from gemel.report.style import ACTIVITY_COLOURS, INK, QUIET, UNIT_COLOURS, figure
-from gemel.report.summary import Kernel, Profile
+from gemel.report.summary import Kernel, Profile, class_name
 from gemel_golden.activity import UNITS, Activity
 from gemel_golden.vector_isa import LANES
 
@@ -21,6 +22,8 @@ MOST = 10
 """Kernels that a picture has room for."""
 NAME = 34
 """Letters of a kernel's name that a picture has room for."""
+NEAR = 16
+"""Parts of a decade within which points of the roofline share one label."""
 
 
 def _plain(axes: Any) -> None:
@@ -70,7 +73,7 @@ def draw_classes(profile: Profile) -> Figure:
         for kind in (*Activity.order(), Activity.INSTRUCTION):
             widths = [kernel.share(unit, kind) for unit in UNITS]
             colour = ACTIVITY_COLOURS[kind.name]
-            axes.barh(range(len(UNITS)), widths, left=left, color=colour, height=0.72, label=kind.name.lower())
+            axes.barh(range(len(UNITS)), widths, left=left, color=colour, height=0.72, label=class_name(kind))
             left = [a + b for a, b in zip(left, widths, strict=True)]
         axes.set_yticks(range(len(UNITS)), [unit.name for unit in UNITS])
         axes.set_ylim(len(UNITS) - 0.5, -0.5)
@@ -105,16 +108,21 @@ def draw_roofline(profile: Profile) -> Figure:
         axes.plot([low, knee, high], [low * bandwidth, peak, peak], color=colour, linewidth=1.2, alpha=0.8)
         axes.text(high, peak * 1.06, words, ha="right", va="bottom", fontsize=8, color=INK)
     axes.text(low * 2.5, low * bandwidth, f"memory: {bandwidth:g} B a cycle", fontsize=8, color=INK)
+    labels: dict[tuple[int, int], list[tuple[str, float, float]]] = {}
     for kernel, x, y, colour in points:
         axes.plot([x], [y], "o", color=colour, markeredgecolor="white", markersize=8)
-        axes.annotate(_short(kernel.name), (x, y), xytext=(6, -11), textcoords="offset points", fontsize=7.5, color=INK)
+        labels.setdefault((round(NEAR * log10(x)), round(NEAR * log10(y))), []).append((_short(kernel.name), x, y))
+    for near in labels.values():
+        names, (x, y) = [name for name, _, _ in near], near[0][1:]
+        place = {"xytext": (7, -5), "textcoords": "offset points", "va": "top"}
+        axes.annotate("\n".join(names), (x, y), fontsize=7.5, color=INK, **place)
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlim(low, high)
     floor = min([y for _, _, y, _ in points] + [low * bandwidth])
     axes.set_ylim(floor / 2, wide * 2.2)
     axes.set_xlabel("multiply-accumulates, or lanes' operations, for a byte of memory read or written", fontsize=9)
-    axes.set_ylabel("a cycle", fontsize=9)
+    axes.set_ylabel("of these in a cycle", fontsize=9)
     _plain(axes)
     picture.set_layout_engine("tight")
     return picture
@@ -169,7 +177,8 @@ def draw_latencies(profile: Profile) -> Figure:
     shown = [least for least in sorted(counts) if present and present[0] / 2 <= least <= present[-1] * 2]
     picture = figure(7, 2.4)
     axes = picture.subplots()
-    axes.bar(range(len(shown)), [counts[least] for least in shown], color=UNIT_COLOURS["LOAD"], width=0.8)
+    bars = axes.bar(range(len(shown)), [counts[least] for least in shown], color=UNIT_COLOURS["LOAD"], width=0.8)
+    axes.bar_label(bars, [f"{counts[least]:,}" for least in shown], fontsize=8, color=INK)
     axes.set_xticks(range(len(shown)), [f"{least}-{2 * least - 1}" for least in shown])
     axes.set_xlabel("cycles from a burst's address to its first beat", fontsize=9, color=INK)
     axes.set_ylabel("bursts", fontsize=9, color=INK)

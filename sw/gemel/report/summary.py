@@ -13,7 +13,7 @@ from gemel_golden.config import ChipConfig
 from gemel_golden.isa import Unit
 from gemel_golden.vector_isa import LANES
 
-__all__ = ["Kernel", "Profile", "profile_of"]
+__all__ = ["Kernel", "Profile", "class_name", "profile_of"]
 
 
 @dataclass(kw_only=True)
@@ -112,6 +112,11 @@ class Kernel:
             "latencies": {least: count for least, count in sorted(self.latencies.items()) if count},
             "memory": [dict(counts) for _, counts in sorted(self.memory.items())],
         }
+
+
+def class_name(kind: Activity) -> str:
+    """A class in words, for tables and pictures."""
+    return "no instruction" if kind == Activity.INSTRUCTION else kind.name.lower()
 
 
 @dataclass(kw_only=True)
