@@ -118,6 +118,21 @@ def test_launches_stay_in_their_windows(
     assert sentences[0] == sentences[1]
 
 
+@pytest.mark.parametrize("right", ["read", "write"])
+def test_a_sum_in_memory_needs_both_rights(devices: tuple[Device, Device], right: str) -> None:
+    configure(devices[0], latency=20)
+    text = "LOAD l1=0x8000 bytes=64 signal0=s1*1\nSCATTER_ADD mem=r1 l1=0 bytes=64 indices=0x8000 limit=1 wait0=s1*1"
+    for device in devices:
+        page = device.alloc(PAGE, align=PAGE)
+        begin = page.address
+        window = Window(base=begin, limit=begin + PAGE, read=right == "read", write=right == "write")
+        with contextlib.closing(device.stream(windows=[window])) as stream:
+            with pytest.raises(DeviceFault) as caught:
+                stream.launch(gemel.assemble(text + "\nHALT"), [begin]).wait(timeout_cycles=50_000)
+        fault = caught.value
+        assert (fault.code, fault.unit, fault.pc, fault.address) == (FaultCode.PROTECTION, Unit.STORE, 1, begin)
+
+
 @pytest.mark.parametrize(
     ("name", "pages", "what"),
     [("window0_limit", 0, "packet"), ("window0_limit", 1, "arguments"), ("window_rights", None, "end")],

@@ -178,7 +178,10 @@ class Core:
         if not self.windows.enforced:
             dma.execute(issued.opcode, issued.values, self.space, l1)
             return
-        space = Guarded(self.space, self.windows, "read" if INSTRUCTIONS[issued.opcode].unit == Unit.LOAD else "write")
+        rights = ("read",) if INSTRUCTIONS[issued.opcode].unit == Unit.LOAD else ("write",)
+        if issued.opcode == Opcode.SCATTER_ADD:  # reads what it adds to
+            rights = ("read", "write")
+        space = Guarded(self.space, self.windows, *rights)
         try:
             dma.execute(issued.opcode, issued.values, space, l1)
         except Fault as fault:

@@ -90,20 +90,23 @@ class Windows:
 
 
 class Guarded(Space):
-    """A `Space` of which only what windows allow is there; `right` is "read" or "write"."""
+    """A `Space` of which only what windows allow is there, for an access that needs the `rights` "read", "write" or
+    both."""
 
-    def __init__(self, space: Space, windows: Windows, right: str):
+    def __init__(self, space: Space, windows: Windows, *rights: str):
         super().__init__(space.bytes, base=space.base, l1_bytes=space.l1_bytes, cores=space.cores)
-        self._windows, self._right = windows, right
+        self._windows, self._rights = windows, rights
 
     def allows(self, address: int) -> bool:
         """Whether the page of `address` may be accessed."""
-        return self._windows.allows(address, self._right)
+        return all(self._windows.allows(address, right) for right in self._rights)
 
     def regions(self, addresses: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
         """As a `Space` does; each ends at the first page that no window allows."""
         starts, ends = super().regions(addresses)
-        limits = [self._windows.limit(int(address), self._right) for address in addresses.ravel()]
+        limits = [
+            min(self._windows.limit(int(address), right) for right in self._rights) for address in addresses.ravel()
+        ]
         return starts, np.minimum(ends, np.array(limits, np.uint64).reshape(ends.shape))
 
 
