@@ -150,7 +150,7 @@ class Core(wiring.Component):
             self.semaphore_value.eq(semaphores.value),
         ]
         wiring.connect(m, semaphores.fault, supervisor.semaphores)
-        self._watch(m, everybody, supervisor, counters, l1)
+        self._watch(m, everybody, supervisor, counters, l1, store_port)
         for i, (unit, component) in enumerate(everybody.items()):
             wiring.connect(m, component.sup, getattr(supervisor, f"unit_{i}"))
             wiring.connect(m, component.semaphores, getattr(semaphores, f"port_{i}"))
@@ -294,7 +294,15 @@ class Core(wiring.Component):
                 m.d.comb += getattr(supervisor, f"cause_{i}").eq(any_of(found[unit]))
         m.d.comb += idle.eq(Cat(guard.idle for guard in guards).all())
 
-    def _watch(self, m: Module, everybody: dict[Unit, Any], supervisor: Supervisor, counters: Counters, l1: L1) -> None:
+    def _watch(
+        self,
+        m: Module,
+        everybody: dict[Unit, Any],
+        supervisor: Supervisor,
+        counters: Counters,
+        l1: L1,
+        store_port: ReadShare,
+    ) -> None:
         """What the units can't see themselves, and how many errors were corrected."""
         watch = Watch(self.config.ecc)
         m.submodules.watch = DomainRenamer("core")(watch)
@@ -311,6 +319,7 @@ class Core(wiring.Component):
         if self.config.ecc:
             own = l1.error.ports[: len(READ_PORTS)]  # what other cores read is theirs
             m.d.comb += [watch.error.ports.eq(own), watch.error.address.eq(l1.error.address)]
+            m.d.comb += watch.listing.eq(store_port.owner[0])
 
     def _connect_worker(self, m: Module, sequencer: Sequencer, unit: Unit, component: Any, source: Value) -> Value:
         """Issue, timeline and the index of the instruction that signals; whether the unit has work."""

@@ -22,7 +22,10 @@ READERS: Mapping[str, Unit] = {
     "vector": Unit.VECTOR,
 }
 """Whose read port of L1 is which."""
-SEEN = tuple(dict.fromkeys(READERS.values()))
+LISTS = "store"
+"""The port that LOAD's lists of indices come through too."""
+SEEN = (*dict.fromkeys(READERS.values()), Unit.LOAD)
+"""Units whose faults these can be."""
 
 
 class Watch(wiring.Component):
@@ -33,14 +36,15 @@ class Watch(wiring.Component):
     instruction.
 
     Parameters: ecc (L1 has check bits).
-    Members: `error` (of L1, if it has check bits); `<unit>_pc`; `start`, `running`, `limit`; `clear`; `fault`, `unit`.
+    Members: `error` (of L1, if it has check bits) with `listing` (STORE's port reads a list of LOAD's); `<unit>_pc`;
+    `start`, `running`, `limit`; `clear`; `fault`, `unit`.
     """
 
     def __init__(self, ecc: bool) -> None:
         self.ecc = ecc
         pcs = {f"{unit.name.lower()}_pc": In(PC_BITS) for unit in (Unit.SEQUENCER, *SEEN)}
         control = {"start": In(1), "limit": In(32), "clear": In(1), "fault": Out(Fault)}
-        errors = {"error": In(l1_error(len(READ_PORTS)))} if ecc else {}
+        errors = {"error": In(l1_error(len(READ_PORTS))), "listing": In(1)} if ecc else {}
         super().__init__(control | pcs | errors | {"unit": Out(FaultRecord.members["unit"])})
 
     def elaborate(self, platform: Any) -> Module:
@@ -72,5 +76,11 @@ class Watch(wiring.Component):
             m.d.sync += [self.fault.valid.eq(1), self.fault.address.eq(self.error.address)]
             for p, name in reversed(list(enumerate(READ_PORTS))):
                 with m.If(self.error.ports[p]):
-                    pc = getattr(self, f"{READERS[name].name.lower()}_pc")
-                    m.d.sync += [self.unit.eq(READERS[name]), self.fault.pc.eq(pc)]
+                    m.d.sync += self._reader(READERS[name])
+                    if name == LISTS:
+                        with m.If(self.listing):
+                            m.d.sync += self._reader(Unit.LOAD)
+
+    def _reader(self, unit: Unit) -> list[Any]:
+        """The fault is this unit's."""
+        return [self.unit.eq(unit), self.fault.pc.eq(getattr(self, f"{unit.name.lower()}_pc"))]

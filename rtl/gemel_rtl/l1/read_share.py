@@ -15,12 +15,13 @@ class ReadShare(wiring.Component):
     """Gives the port to the first of its initiators that asks; combinational.
 
     Parameters: config, n (initiators).
-    Members: `i` (array of n ports), `o` (a port of L1).
+    Members: `i` (array of n ports), `o` (a port of L1), `owner` (one-hot: whose data come in this cycle).
     """
 
     def __init__(self, config: ChipConfig, n: int):
         self.n = n
-        super().__init__({"i": In(l1_read_port(config)).array(n), "o": Out(l1_read_port(config))})
+        port = l1_read_port(config)
+        super().__init__({"i": In(port).array(n), "o": Out(port), "owner": Out(n)})
 
     def elaborate(self, platform) -> Module:
         m = Module()
@@ -31,6 +32,7 @@ class ReadShare(wiring.Component):
                 m.d.comb += [request.valid.eq(1), request.payload.eq(port.req.payload), chosen.eq(1 << p)]
         owners = [Signal(self.n, name=f"owner{stage}") for stage in range(READ_LATENCY)]
         m.d.sync += Cat(owners).eq(Cat(chosen, *owners[:-1]))
+        m.d.comb += self.owner.eq(owners[-1])
         for p, port in enumerate(self.i):
             m.d.comb += [
                 port.req.ready.eq(chosen[p] & request.ready),
