@@ -18,6 +18,8 @@ PC_BITS = 24
 """Width of an instruction index."""
 
 AXI_DATA_BITS = 8 * WORD
+SLAVE_ERROR, DECODE_ERROR = 2, 3
+"""AXI4's responses: data that check bits can't correct; an address that memory doesn't have."""
 
 
 def l1_request(config: ChipConfig) -> data.StructLayout:

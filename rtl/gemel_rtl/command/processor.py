@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, ValueLike
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value, ValueLike
 from amaranth.lib import enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -12,7 +12,7 @@ from gemel_golden.packets import PACKETS, PacketType
 from gemel_rtl.command.dispatcher import PRIORITY_BITS
 from gemel_rtl.command.ring import Ring
 from gemel_rtl.command.writer import word_write
-from gemel_rtl.interfaces import AXI_DATA_BITS, PC_BITS
+from gemel_rtl.interfaces import AXI_DATA_BITS, DECODE_ERROR, PC_BITS, SLAVE_ERROR
 from gemel_rtl.launch import RingFault, ring_launch
 from gemel_rtl.sequencer.legality import any_of, illegal_field, is_kind
 from gemel_rtl.windows import Windows, allows
@@ -38,6 +38,11 @@ class State(enum.Enum, shape=4):
     RESPONSE = 8
     CANCEL = 9
     STOPPED = 10
+
+
+def _cause(response: Value, otherwise: FaultCode = FaultCode.MEMORY_READ) -> Value:
+    """What a bad response of the bus means, where windows allow the access."""
+    return Mux(response == SLAVE_ERROR, FaultCode.ECC_MEMORY, otherwise)
 
 
 Control = wiring.Signature(
@@ -100,10 +105,10 @@ class CommandProcessor(wiring.Component):
                 "packet_valid": In(1),
                 "word_valid": In(1),
                 "data": In(AXI_DATA_BITS),
-                "error": In(1),
+                "error": In(2),
                 "signal": Out(stream.Signature(word_write(config))),
                 "signal_done": In(1),
-                "signal_error": In(1),
+                "signal_error": In(2),
                 "awake": Out(1),
             }
         )
@@ -140,7 +145,7 @@ class CommandProcessor(wiring.Component):
         found = is_kind(m, bits[:8], PacketType)
         illegal = Signal(reset_less=True)
         beyond = Signal(reset_less=True)
-        unreadable = Signal(reset_less=True)
+        unreadable = Signal(2, reset_less=True)
         address = Signal(64, reset_less=True)
         high = self.config.mem_address_bits
         payload = self.signal.payload
@@ -167,7 +172,7 @@ class CommandProcessor(wiring.Component):
         answered = Signal(range(4))
         to_ask = Signal(self.config.cores)
         to_answer = Signal(self.config.cores)
-        failed = Signal()
+        failed = Signal(2)  # the response to reads that went wrong
         pause = Signal(range(POLL_CYCLES))
         in_range = Signal()
         readable = Signal()
@@ -246,7 +251,7 @@ class CommandProcessor(wiring.Component):
             with m.Case(State.EXECUTE):
                 with m.If(unreadable):
                     readable_there = allows(m, control.windows, where, "read", "there")
-                    fail(Mux(readable_there, FaultCode.MEMORY_READ, FaultCode.PROTECTION), where)
+                    fail(Mux(readable_there, _cause(unreadable), FaultCode.PROTECTION), where)
                 with m.Elif(illegal):
                     fail(FaultCode.ILLEGAL_PACKET)
                 with m.Elif(forbidden):
@@ -287,7 +292,7 @@ class CommandProcessor(wiring.Component):
                         m.d.comb += self.launch.cancel.eq(1)
                         m.d.sync += state.eq(State.CANCEL)
                 with m.Elif((asked == answered) & (to_ask == to_answer) & ~in_range):
-                    m.d.sync += [to_ask.eq(0), to_answer.eq(0), failed.eq(1), refused.eq(~readable)]
+                    m.d.sync += [to_ask.eq(0), to_answer.eq(0), failed.eq(DECODE_ERROR), refused.eq(~readable)]
             with m.Case(State.RUN):
                 with m.If(self.launch.done & (self.launch.fault.code == 0)):
                     finish()
@@ -298,7 +303,7 @@ class CommandProcessor(wiring.Component):
                     stop()
             with m.Case(State.CANCEL):
                 with m.If(self.launch.done):
-                    fail(Mux(refused, FaultCode.PROTECTION, FaultCode.MEMORY_READ), address)
+                    fail(Mux(refused, FaultCode.PROTECTION, _cause(failed)), address)
             with m.Case(State.LOOK):
                 m.d.comb += self.word.valid.eq(1)
                 with m.If(self.word.ready):
@@ -310,7 +315,7 @@ class CommandProcessor(wiring.Component):
             with m.Case(State.PAUSE):
                 m.d.sync += pause.eq(pause - 1)
                 with m.If(failed):
-                    fail(FaultCode.MEMORY_READ, address)
+                    fail(_cause(failed), address)
                 with m.Elif(reached):
                     finish()
                 with m.Elif(~control.enable):
@@ -318,8 +323,8 @@ class CommandProcessor(wiring.Component):
                 with m.Elif(pause == 0):
                     m.d.sync += state.eq(State.LOOK)
             with m.Case(State.RESPONSE):
-                with m.If(self.signal_done & self.signal_error):
-                    fail(FaultCode.MEMORY_WRITE, address)
+                with m.If(self.signal_done & (self.signal_error != 0)):
+                    fail(_cause(self.signal_error, FaultCode.MEMORY_WRITE), address)
                 with m.Elif(self.signal_done):
                     m.d.comb += status.interrupt.eq(signal["interrupt"])
                     finish()

@@ -22,8 +22,8 @@ class Reader(wiring.Component):
 
     Parameters: config; id_bits, bus_id: width and value of ARID.
     Members: `packet`, `word` (arrays over rings): addresses asked for (multiples of 64 within the bus's range); `data`,
-    `error` are the answer to the oldest of ring r's `packet` while bit r of `packet_valid` is set, of its `word` while
-    bit r of `word_valid` is, each for one cycle; `bus`.
+    `error` (the bus's response, 0 if there was none) are the answer to the oldest of ring r's `packet` while bit r of
+    `packet_valid` is set, of its `word` while bit r of `word_valid` is, each for one cycle; `bus`.
     """
 
     def __init__(self, config: ChipConfig, *, id_bits: int = 2, bus_id: int = 0):
@@ -37,7 +37,7 @@ class Reader(wiring.Component):
                 "packet_valid": Out(self.rings),
                 "word_valid": Out(self.rings),
                 "data": Out(AXI_DATA_BITS),
-                "error": Out(1),
+                "error": Out(2),
                 "bus": Out(axi_read(config, id_bits)),
             }
         )
@@ -66,7 +66,7 @@ class Reader(wiring.Component):
             r.ready.eq(1),
             origins.r_en.eq(r.valid),
             self.data.eq(r.payload.data),
-            self.error.eq(r.payload.resp != 0),
+            self.error.eq(r.payload.resp),
             Cat(self.word_valid, self.packet_valid).eq(origins.r_data & r.valid.replicate(len(askers))),
         ]
         with m.If(ar.ready):

@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from gemel_golden.config import ChipConfig
 from gemel_golden.packets import PACKET_BYTES
+from gemel_rtl.interfaces import DECODE_ERROR
 
 __all__ = ["Ring"]
 
@@ -30,7 +31,7 @@ class Ring(wiring.Component):
     Members: `enable`, `base`, `size`, `written`: the registers (once disabled, what was fetched is forgotten and
     fetching begins anew with packet `read`); `address`: asks for 64 bytes, which come in `data`, `error` while
     `data_valid`, unless the address is `refused`; `o_valid`, `o_ready`, `o_bits`, `o_address`: a packet and where it
-    lay, `o_error`: it couldn't be read; `awake`: there is something to do.
+    lay, `o_error`: why it couldn't be read, as a bus's response; `awake`: there is something to do.
     """
 
     def __init__(self, config: ChipConfig):
@@ -45,13 +46,13 @@ class Ring(wiring.Component):
                 "address": Out(stream.Signature(config.mem_address_bits)),
                 "data_valid": In(1),
                 "data": In(8 * PACKET_BYTES),
-                "error": In(1),
+                "error": In(2),
                 "refused": In(1),
                 "o_valid": Out(1),
                 "o_ready": In(1),
                 "o_bits": Out(8 * PACKET_BYTES),
                 "o_address": Out(64),
-                "o_error": Out(1),
+                "o_error": Out(2),
                 "awake": Out(1),
             }
         )
@@ -86,7 +87,7 @@ class Ring(wiring.Component):
                     m.d.sync += state.eq(State.ASK)
             with m.Case(State.ASK):
                 with m.If(beyond | self.refused):
-                    m.d.sync += [self.o_error.eq(1), state.eq(State.FULL)]
+                    m.d.sync += [self.o_error.eq(DECODE_ERROR), state.eq(State.FULL)]
                 with m.Elif(self.address.ready):
                     m.d.sync += state.eq(State.WAIT)
                 with m.If(~self.enable):

@@ -23,7 +23,7 @@ class Writer(wiring.Component):
 
     Parameters: config; id_bits, bus_id: width and value of AWID.
     Members: `word` (array over rings): streams of `word_write`s, one of a ring at a time; `clock`; bit r of `done`:
-    ring r's word is written, or, with `error`, it couldn't be; `bus`.
+    ring r's word is written, or, with `error`, the bus's response, it couldn't be; `bus`.
     """
 
     def __init__(self, config: ChipConfig, *, id_bits: int = 2, bus_id: int = 0):
@@ -34,7 +34,7 @@ class Writer(wiring.Component):
                 "word": In(stream.Signature(word_write(config))).array(config.rings),
                 "clock": In(64),
                 "done": Out(config.rings),
-                "error": Out(1),
+                "error": Out(2),
                 "bus": Out(axi_write(config, id_bits)),
             }
         )
@@ -56,7 +56,7 @@ class Writer(wiring.Component):
             b.ready.eq(1),
             origins.r_en.eq(b.valid),
             self.done.eq(origins.r_data & b.valid.replicate(rings)),
-            self.error.eq(b.payload.resp != 0),
+            self.error.eq(b.payload.resp),
         ]
         for i, word in enumerate(self.word):
             m.d.comb += word.ready.eq(turns.chosen[i] & free)

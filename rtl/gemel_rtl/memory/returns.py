@@ -10,13 +10,11 @@ from amaranth.utils import ceil_log2
 from gemel_golden.config import WORD, ChipConfig
 from gemel_golden.memory.secded import DATA_BITS
 from gemel_golden.memory.timing import Dram
-from gemel_rtl.interfaces import axi_read
+from gemel_rtl.interfaces import DECODE_ERROR, SLAVE_ERROR, axi_read
 from gemel_rtl.memory.layouts import BEATS, accesses
 from gemel_rtl.numeric.secded import SecdedDecoder
 
 __all__ = ["Returns"]
-
-SLAVE_ERROR, DECODE_ERROR = 2, 3
 
 
 class Returns(wiring.Component):

@@ -9,13 +9,12 @@ from amaranth.utils import ceil_log2
 
 from gemel_golden.config import WORD, ChipConfig
 from gemel_golden.memory.address_map import GRANULE, AddressMap
-from gemel_rtl.interfaces import axi_write
+from gemel_rtl.interfaces import DECODE_ERROR, SLAVE_ERROR, axi_write
 from gemel_rtl.memory.layouts import BEATS, accesses, places
 from gemel_rtl.memory.requests import read_request
 
 __all__ = ["Writes"]
 
-SLAVE_ERROR, DECODE_ERROR = 2, 3
 REST = 15
 """Clocks without a beat after which a granule that could still grow is given to the DRAM."""
 

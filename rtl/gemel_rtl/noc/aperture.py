@@ -7,7 +7,15 @@ from amaranth.utils import ceil_log2
 
 from gemel_golden.aperture import APERTURE_SHIFT
 from gemel_golden.config import WORD, ChipConfig
-from gemel_rtl.interfaces import AXI_DATA_BITS, axi_read, axi_write, l1_read_port, l1_write_port
+from gemel_rtl.interfaces import (
+    AXI_DATA_BITS,
+    DECODE_ERROR,
+    SLAVE_ERROR,
+    axi_read,
+    axi_write,
+    l1_read_port,
+    l1_write_port,
+)
 from gemel_rtl.noc.queue import Queue
 
 __all__ = ["Aperture"]
@@ -15,7 +23,6 @@ __all__ = ["Aperture"]
 AHEAD = 8
 """Reads under way or waiting for the bus: covers L1's latency and its conflicts."""
 WORD_SHIFT = ceil_log2(WORD)
-SLAVE_ERROR, DECODE_ERROR = 2, 3
 
 
 class _Walk:

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from gemel_golden.config import ChipConfig
 from gemel_golden.isa import FAULT_BITS, FaultCode
-from gemel_rtl.interfaces import axi_read, axi_write
+from gemel_rtl.interfaces import SLAVE_ERROR, axi_read, axi_write
 from gemel_rtl.noc.queue import Queue
 from gemel_rtl.windows import Windows, allows
 
@@ -16,7 +16,6 @@ __all__ = ["CAUSES", "REFUSED", "ReadGuard", "WriteGuard"]
 
 REFUSED = 1
 """The response to a burst that no window allows: AXI4's EXOKAY, which no other burst here gets."""
-SLAVE_ERROR = 2
 
 CAUSES = {REFUSED: FaultCode.PROTECTION, SLAVE_ERROR: FaultCode.ECC_MEMORY}
 """What a response means, where it says more than that memory has no such address."""
