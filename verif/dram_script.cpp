@@ -8,7 +8,7 @@
 int main() {
     std::vector<uint8_t> bytes(1 << 20);
     DramFlips flips;
-    DramChannel channel(kDram, 0, bytes.data(), flips);
+    DramChannel channel(kDram, 0, bytes.data(), bytes.size(), flips);
     Rules rules;
     const uint64_t data[8] = {};
     const uint8_t check[8] = {};

@@ -24,10 +24,12 @@ L1_USED = ((L1_A, A_BYTES), (L1_B, B_BYTES), (L1_D, 4 * ROWS * COLUMNS), (L1_Y, 
 
 @dataclass(frozen=True)
 class Kernel:
-    """A program with its data. `inputs` lie from `IN` on in the memory it is given, its results from `OUT` on."""
+    """A program with its data. `inputs` lie from `IN` on in the memory it is given, its results from `OUT` on; `used`
+    bytes of the inputs are read."""
 
     program: Program
     inputs: NDArray[np.uint8]
+    used: int
 
 
 IN, OUT, BYTES = 0, 0x4000, 0x6000
@@ -80,4 +82,4 @@ def kernel(rng: np.random.Generator, turns: int = 1) -> Kernel:
         p.store(mem=reg(1) + OUT, l1=L1_Y, count1=ROWS, wait={3: 1}, signal={4: 1}, **result)
         p.nop(wait={4: 1})
     p.halt()
-    return Kernel(p, inputs)
+    return Kernel(p, inputs, code_at + words)

@@ -347,19 +347,27 @@ def golden(size: Annotated[int, typer.Option("--size", min=1, help="m, n and k")
 
 @app.command()
 def faults(
-    n: Annotated[int, typer.Option("--n", min=1, help="runs, one flipped bit in each")] = 1000,
+    n: Annotated[int, typer.Option("--n", min=1, help="runs")] = 1000,
+    bits: Annotated[
+        int, typer.Option("--bits", min=1, max=2, help="flipped in each run; 2: of one word, with its check bits")
+    ] = 1,
     chip: ChipName = "nano",
-    latency: Latency = 20,
+    memory: Annotated[str, typer.Option("--memory", help="hbm2 or hbm3, with check bits, or ideal")] = "hbm3",
+    latency: Annotated[int, typer.Option("--latency", help="of an ideal memory, in cycles")] = 20,
     seed: Annotated[int, typer.Option("--seed", help="of data, places and times")] = 0,
     json: Json = False,
 ) -> None:
     """Flip stored bits of a chip with check bits while a kernel runs, and say what came of each."""
     import gemel
     from gemel.bench.faults import inject
+    from gemel.sim.progress import steps
 
-    with gemel.open(chip, memory_bytes=1 << 20, latency=latency, overrides={"ecc": True}, upsets=True) as device:
-        summary = inject(device, n, seed)
-    emit(summary.as_dict(), json, lambda screen: _show_faults(screen, f"{n} flips on {chip}", summary))
+    sizes = {"ecc": True, "memory": memory}
+    with gemel.open(chip, memory_bytes=1 << 18, latency=latency, overrides=sizes, upsets=True) as device:
+        with steps("flipping bits", n) as tick:
+            summary = inject(device, n, seed, bits=bits, tick=tick)
+    title = f"{n:,} runs of {chip} with {memory} memory and {bits} flipped bit{'s' if bits > 1 else ''} each"
+    emit(summary.as_dict(), json, lambda screen: _show_faults(screen, title, summary))
     if summary.silent_protected:
         raise fail(f"{summary.silent_protected} flips in protected structures gave wrong bytes silently", NOT_EXACT)
 
@@ -368,14 +376,16 @@ def _show_faults(screen: Any, title: str, summary: Summary) -> None:
     from rich.table import Table
 
     values = summary.as_dict()
-    table = Table(title=title)
-    for row in values.pop("table").items():
-        if not table.columns:
-            table.add_column("structure")
-            for name in row[1]:
-                table.add_column(name, justify="right")
-        marks = {True: "yes", False: ""}
-        table.add_row(row[0], *(marks[v] if isinstance(v, bool) else str(v) for v in row[1].values()))
+    rows: dict[str, dict[str, Any]] = values.pop("table")
+    columns = list(next(iter(rows.values())))
+    table = Table(title=title, title_justify="left", show_footer=True)
+    table.add_column("structure", "all", no_wrap=True)
+    for name in columns:
+        total = "" if name == "protected" else f"{sum(row[name] for row in rows.values()):,}"
+        table.add_column(name, total, justify="right", no_wrap=True)
+    for structure, row in rows.items():
+        protected = "yes" if row["protected"] else ""
+        table.add_row(structure, protected, *(f"{row[name]:,}" for name in columns[1:]))
     screen.print(table)
     for name, value in cells(values):
         screen.print(f"{name}: {value}")

@@ -45,7 +45,8 @@ class Ring:
         self.size = reserved(cores)
         self._block_bytes = cores * ARGUMENT_BYTES
         self._arguments = base + PACKETS * PACKET_BYTES
-        self._timeline = self._arguments + LAUNCHES * self._block_bytes
+        self.timeline = self._arguments + LAUNCHES * self._block_bytes
+        """Address of the word that counts finished launches; the clock of the last one's end is in the word behind."""
         self._written = self._read = 0
         self.number = number
         self.submitted = 0
@@ -63,7 +64,7 @@ class Ring:
     @property
     def done(self) -> int:
         """Launches finished, faulty ones included."""
-        return int(self._memory[self._timeline : self._timeline + 8].view("<u8")[0])
+        return int(self._memory[self.timeline : self.timeline + 8].view("<u8")[0])
 
     def room(self, packets: int) -> bool:
         """Whether so many packets more have a place in the ring."""
@@ -97,7 +98,7 @@ class Ring:
             argument_stride=ARGUMENT_BYTES if len(arguments) > 1 else 0,
         )
         self.submitted += 1
-        self.signal(self._timeline, self.submitted)
+        self.signal(self.timeline, self.submitted)
         return self.submitted
 
     def signal(self, address: int, value: int) -> None:

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from gemel.sim import cache
@@ -80,8 +80,7 @@ def library(
     with BuildProgress(config.name) as progress:
         progress.step("elaborating")
         verilog = elaborate(config, top)
-        flags = _flags(config, verilog, PROFILES[profile], waves, compiler)
-        flags = replace(flags, states=tuple(stored(verilog)) if upsets else ())
+        flags = _flags(config, verilog, PROFILES[profile], waves, upsets, compiler)
         place = cache.entry("sim", _key(verilog, flags), lambda place: _build(verilog, flags, place, progress))
         return place / LIBRARY
 
@@ -114,10 +113,14 @@ class Flags:
     """Modules and their variables that the harness can flip bits of."""
 
 
-def _flags(config: ChipConfig, verilog: Verilog, profile: Profile, waves: bool, compiler: str) -> Flags:
+def _flags(config: ChipConfig, verilog: Verilog, profile: Profile, waves: bool, upsets: bool, compiler: str) -> Flags:
     version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True).stdout
     return Flags(
-        verilator=(*VERILATOR_FLAGS, *profile.verilator, *(("--trace-vcd",) if waves else ())),
+        verilator=(
+            *(*VERILATOR_FLAGS, *profile.verilator),
+            *(("--trace-vcd",) if waves else ()),
+            *(("--savable",) if upsets else ()),
+        ),
         make=(
             *(f"CXX={compiler}", f"LINK={compiler}", "AR=ar", f"CXXFLAGS={CXX_FLAGS}", "LDFLAGS=-shared"),
             f"OPT_FAST={profile.traced if waves else profile.fast}",
@@ -125,17 +128,20 @@ def _flags(config: ChipConfig, verilog: Verilog, profile: Profile, waves: bool, 
             *("VM_PARALLEL_BUILDS=1", "CFG_CXXFLAGS_PCH_I=-include"),
         ),
         versions=(importlib.metadata.version("verilator"), version.split("\n")[0]),
-        headers=tuple(_headers(config, verilog).items()),
+        headers=tuple(_headers(config, verilog, upsets).items()),
+        states=tuple(stored(verilog)) if upsets else (),
     )
 
 
-def _headers(config: ChipConfig, verilog: Verilog) -> dict[str, str]:
-    """chip.h: the units that the harness traces, the memory ports' numbers; and DRAM's tables where there is DRAM."""
+def _headers(config: ChipConfig, verilog: Verilog, upsets: bool) -> dict[str, str]:
+    """chip.h: the units that the harness traces, the memory ports' numbers, whether states are saved; and DRAM's tables
+    where there is DRAM."""
     units = " ".join(f"X({unit}, {trace_number(unit)})" for unit in verilog.units)
     ports = " ".join(f"X({port})" for port in range(verilog.ports))
     has_dram = config.memory != "ideal"
     dfis = " ".join(f"X({port})" for port in range(config.channels)) if has_dram else ""
     defines = {"GEMEL_UNITS(X)": units, "GEMEL_PORTS(X)": ports, "GEMEL_DFIS(X)": dfis, "GEMEL_DRAM": int(has_dram)}
+    defines["GEMEL_UPSETS"] = int(upsets)
     headers = {"chip.h": "".join(f"#define {name} {value}\n" for name, value in defines.items())}
     if has_dram:
         mapping = AddressMap(memory=config.memory, channels=config.channels)

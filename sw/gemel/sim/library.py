@@ -59,7 +59,8 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
         ctypes.c_int,
         [_CHIP, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t, *[ctypes.POINTER(ctypes.c_uint32)] * 2],
     ),
-    "gemel_renew": (None, [_CHIP]),
+    "gemel_save": (ctypes.c_size_t, [_CHIP]),
+    "gemel_restore": (ctypes.c_int, [_CHIP, ctypes.c_size_t]),
     "gemel_upset": (ctypes.c_int, [_CHIP, ctypes.c_size_t, ctypes.c_uint32, ctypes.c_uint32]),
     "gemel_flip_read": (ctypes.c_int, [_CHIP, ctypes.c_uint32, ctypes.c_uint32]),
     "gemel_cycles": (ctypes.c_uint64, [_CHIP]),
@@ -204,9 +205,17 @@ class Chip:
             found.append((name.value.decode(), bits.value, entries.value))
         return found
 
-    def renew(self) -> None:
-        """Give every stored bit of the chip its first value, and reset it; device memory keeps its bytes."""
-        self._c.gemel_renew(self._chip)
+    def save(self) -> int:
+        """Remember chip, memory and clock as they are; the number for `restore`. SimulationError without upsets."""
+        number = self._c.gemel_save(self._chip)
+        if number == ctypes.c_size_t(-1).value:
+            raise SimulationError("only a build with upsets can save its state")
+        return number
+
+    def restore(self, number: int) -> None:
+        """Everything as it was when `save` gave this number; ValueError when it never did."""
+        if self._c.gemel_restore(self._chip, number):
+            raise ValueError(f"no state was saved under number {number}")
 
     def upset(self, state: int, entry: int, bit: int) -> None:
         """Turn a stored bit over; ValueError when there is none."""
@@ -214,7 +223,8 @@ class Chip:
             raise ValueError(f"no bit {bit} in entry {entry} of state {state}; a build with upsets lists its states")
 
     def flip_read(self, port: int, bit: int) -> None:
-        """Turn a bit of the next beat of read data at a memory port over."""
+        """Turn a bit of the next beat of read data at a memory port over; of DRAM, of the next access that is read,
+        whose check bits follow its data."""
         if self._c.gemel_flip_read(self._chip, port, bit):
             raise ValueError(f"there is no bus at memory port {port}")
 

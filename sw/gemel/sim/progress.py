@@ -1,12 +1,23 @@
-"""Progress on a terminal: of a build by its steps, of a run by simulated cycles. Silent where nobody looks."""
+"""Progress on a terminal: of a build by its steps, of a run by simulated cycles, of many runs by their number. Silent
+where nobody looks."""
 
 from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 PATIENCE = 2.0
 """Seconds that a run takes before it shows itself."""
@@ -74,3 +85,12 @@ class RunProgress:
         """The run has ended."""
         if self._progress is not None:
             self._progress.stop()
+
+
+@contextmanager
+def steps(what: str, total: int) -> Iterator[Callable[[], None]]:
+    """A bar of `total` steps while the context lasts; what it gives is called after each."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda: progress.advance(task)

@@ -67,16 +67,20 @@ class RtlBackend:
         """What can be flipped: name, bits of an entry, entries (`gemel.sim.library.Chip.states`)."""
         return self._chip.states()
 
-    def renew(self) -> None:
-        """Reset the chip and the contents of all its memories but device memory."""
-        self._chip.renew()
+    def save(self) -> int:
+        """Remember chip, device memory, bus and clock between two cycles, in a build with upsets; a number."""
+        return self._chip.save()
+
+    def restore(self, number: int) -> None:
+        """Everything as it was when `save` gave this number."""
+        self._chip.restore(number)
 
     def upset(self, state: int, entry: int, bit: int) -> None:
         """Turn over bit `bit` of entry `entry` of the state with this number."""
         self._chip.upset(state, entry, bit)
 
     def flip_read(self, port: int, bit: int) -> None:
-        """Turn over a bit of the next beat that comes from memory at this port."""
+        """Turn over a bit of the next beat, or of DRAM's next access, that comes from memory at this port."""
         self._chip.flip_read(port, bit)
 
     def configure(self, **memory_options: Any) -> None:

@@ -13,6 +13,8 @@ CONTROL = re.compile(
     r"gemel_(chip_command|(chip_core_\d+|core)_(sequencer|supervisor|semaphores|load_unit|store_unit|vector_core_flow))"
     r"|gemel_(queue|in_flight)"
     r"|gemel_l1_bank"
+    r"|gemel_chip_(reads|writes)_arbiter\d+"
+    r"|gemel_memory_controller(?!_returns_decoder)"
 )
 """Modules whose registers count; of the others only memories do, since registers of data paths are too many."""
 DATA_PATH = re.compile(r"_(writer|spreader)")

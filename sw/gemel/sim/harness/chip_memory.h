@@ -24,10 +24,23 @@ class ChipMemory {
 
     void configure(const gemel_options&) {}  // its behaviour is its table's
 
-    void reset(uint8_t* bytes, const gemel_options&) {
+    void reset(uint8_t* bytes, const gemel_options& options) {
         drams_.clear();
         for (unsigned channel = 0; channel < kDram.channels; ++channel)
-            drams_.emplace_back(kDram, channel, bytes, flips_);
+            drams_.emplace_back(kDram, channel, bytes, options.memory_bytes, flips_);
+    }
+
+    struct Saved {
+        DramFlips flips;
+        std::vector<DramChannel> drams;
+        uint64_t begin;
+    };
+    Saved save() const { return {flips_, drams_, begin_}; }
+    void restore(const Saved& from) {
+        flips_ = from.flips;
+        drams_.clear();
+        for (const DramChannel& dram : from.drams) drams_.push_back(dram);
+        begin_ = from.begin;
     }
 
     template <class Top>
@@ -61,7 +74,11 @@ class ChipMemory {
         return true;
     }
 
-    bool flip_read(unsigned, unsigned) { return false; }  // DRAM's data have check bits
+    // Turn a bit of the next access that is read at a port over, on its way from the DRAM.
+    bool flip_read(unsigned port, unsigned bit) {
+        if (port < drams_.size()) drams_[port].flip_next(bit);
+        return port < drams_.size();
+    }
 
   private:
     DramFlips flips_;
@@ -97,6 +114,10 @@ class ChipMemory {
 #define GEMEL_SAMPLE_PORT(number) memories_[number].sample(Port##number<Top>{top}, cycle, rules);
         GEMEL_PORTS(GEMEL_SAMPLE_PORT)
     }
+
+    using Saved = std::vector<AxiMemory>;
+    Saved save() const { return memories_; }
+    void restore(const Saved& from) { memories_ = from; }
 
     template <class Top>
     bool dirty(Top&) const { return false; }

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <deque>
 #include <unordered_map>
+#include <vector>
 
 #include "rules.h"
 #include "secded.h"
@@ -61,16 +62,25 @@ enum { kColumnNone, kRead, kWrite };
 
 class DramChannel {
   public:
-    DramChannel(const DramTable& table, unsigned channel, uint8_t* bytes, DramFlips& flips)
-        : t_(table), channel_(channel), bytes_(bytes), flips_(flips) {}
+    // `size`: bytes that the host sees; a write beyond them would be lost on it.
+    DramChannel(const DramTable& table, unsigned channel, uint8_t* bytes, uint64_t size, DramFlips& flips)
+        : t_(table), channel_(channel), bytes_(bytes), size_(size), flips_(flips) {}
 
     // Whether read data stand on the port in `cycle`; then data() and check() are they.
     bool drive(int64_t cycle) {
         if (reads_.empty() || reads_.front().due != cycle) return false;
         driven_ = reads_.front();
         reads_.pop_front();
+        for (const unsigned bit : wrong_) {
+            const unsigned checks = 8 * t_.access_bytes;
+            if (bit < checks) driven_.data[bit / 64] ^= uint64_t{1} << bit % 64;
+            else driven_.check[(bit - checks) / 8] ^= 1u << bit % 8;
+        }
+        wrong_.clear();
         return true;
     }
+    // Turn one more bit of the next access over that is read: of its data, or of its check bits, which follow.
+    void flip_next(unsigned bit) { wrong_.push_back(bit % (9 * t_.access_bytes)); }
     const uint64_t* data() const { return driven_.data; }
     const uint8_t* check() const { return driven_.check; }
     uint64_t read_bytes() const { return read_bytes_; }
@@ -214,6 +224,9 @@ class DramChannel {
         if (!due) return;
         const uint64_t address = writes_.front().address;
         writes_.pop_front();
+        if (address >= size_)
+            rules_->broke("channel %u, clock %" PRId64 ": a write to 0x%" PRIx64 ", beyond the host's 0x%" PRIx64 " bytes",
+                          channel_, cycle_, address, size_);
         written_bytes_ += t_.access_bytes;
         memcpy(bytes_ + address, c.write_data, t_.access_bytes);
         for (unsigned i = 0; i < t_.access_bytes / 8; ++i) {
@@ -235,7 +248,9 @@ class DramChannel {
     const DramTable& t_;
     unsigned channel_;
     uint8_t* bytes_;
+    uint64_t size_;
     DramFlips& flips_;
+    std::vector<unsigned> wrong_;  // bits of the next access read
     Rules* rules_ = nullptr;
     int64_t cycle_ = 0;
     Bank banks_[64];

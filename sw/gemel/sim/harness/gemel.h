@@ -59,11 +59,15 @@ GEMEL_API int gemel_flip(gemel_chip* chip, uint64_t address, uint64_t data, uint
 // The stored state number `index` of a build with upsets: its name, as far as `capacity` goes, bits of an entry and entries.
 // 0 when there are fewer.
 GEMEL_API int gemel_state(gemel_chip* chip, size_t index, char* name, size_t capacity, uint32_t* bits, uint32_t* entries);
-// Give every stored bit of the chip its first value, and reset it; device memory stays.
-GEMEL_API void gemel_renew(gemel_chip* chip);
+// Remember everything as it is between two cycles, in a build with upsets: chip, device memory, transfers under way, clock.
+// The number to name it by, from 0 on; SIZE_MAX in other builds.
+GEMEL_API size_t gemel_save(gemel_chip* chip);
+// Everything as it was when `number` was saved: 0, or -1 when nothing was.
+GEMEL_API int gemel_restore(gemel_chip* chip, size_t number);
 // Turn one stored bit over, between two cycles: 0, or -1 when there is no such bit.
 GEMEL_API int gemel_upset(gemel_chip* chip, size_t index, uint32_t entry, uint32_t bit);
-// Turn bit `bit` of the next beat of read data at memory port `port` over on its way to the chip: 0, or -1 without such a port.
+// Turn bit `bit` of the next beat of read data at memory port `port` over on its way to the chip; of DRAM, of the next
+// access, whose check bits follow its data. 0, or -1 without such a port.
 GEMEL_API int gemel_flip_read(gemel_chip* chip, uint32_t port, uint32_t bit);
 // Clock cycles since the first reset.
 GEMEL_API uint64_t gemel_cycles(const gemel_chip* chip);

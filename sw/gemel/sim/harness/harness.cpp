@@ -9,6 +9,9 @@
 #include "chip_memory.h"
 #include "gemel.h"
 #include "rules.h"
+#if GEMEL_UPSETS
+#include "snapshot.h"
+#endif
 #include "upsets.h"
 #include "verilated.h"
 #if VM_TRACE
@@ -104,14 +107,28 @@ struct gemel_chip {
         rules_ = Rules();
     }
 
-    // Every stored bit as at the beginning, memories included; not device memory.
-    void renew() {
-        upsets_.reset();
-        top_->final();
-        top_.reset();
-        top_ = std::make_unique<Vchip>(&context_);
-        reset();
+#if GEMEL_UPSETS
+    // Everything between two cycles, device memory as far as the host sees it included; the snapshot's number.
+    size_t save() {
+        snapshots_.push_back({save_model(*top_), {bytes_, bytes_ + options_.memory_bytes}, memory_.save(), trace_, rules_, cycle_});
+        return snapshots_.size() - 1;
     }
+
+    bool restore(size_t number) {
+        if (number >= snapshots_.size()) return false;
+        const Snapshot& from = snapshots_[number];
+        restore_model(*top_, from.model);
+        std::copy(from.bytes.begin(), from.bytes.end(), bytes_);
+        memory_.restore(from.memory);
+        trace_ = from.trace;
+        rules_ = from.rules;
+        cycle_ = from.cycle;
+        return true;
+    }
+#else
+    size_t save() { return ~size_t{0}; }
+    bool restore(size_t) { return false; }
+#endif
 
     int run(uint64_t cycles, bool until_interrupt) {
         if (until_interrupt && top_->irq) return 1;
@@ -285,6 +302,16 @@ struct gemel_chip {
     Trace trace_;
     std::unique_ptr<Upsets> upsets_;
     uint64_t cycle_ = 0;
+#if GEMEL_UPSETS
+    struct Snapshot {
+        std::vector<uint8_t> model, bytes;
+        ChipMemory::Saved memory;
+        Trace trace;
+        Rules rules;
+        uint64_t cycle;
+    };
+    std::vector<Snapshot> snapshots_;
+#endif
     std::deque<gemel_sample> samples_;
     uint64_t interval_ = 0, next_sample_ = kNever;
 #if VM_TRACE
@@ -330,7 +357,8 @@ int gemel_state(gemel_chip* chip, size_t index, char* name, size_t capacity, uin
     *entries = state->entries;
     return 1;
 }
-void gemel_renew(gemel_chip* chip) { chip->renew(); }
+size_t gemel_save(gemel_chip* chip) { return chip->save(); }
+int gemel_restore(gemel_chip* chip, size_t number) { return chip->restore(number) ? 0 : -1; }
 int gemel_upset(gemel_chip* chip, size_t index, uint32_t entry, uint32_t bit) {
     return chip->upsets().flip(index, entry, bit) ? 0 : -1;
 }

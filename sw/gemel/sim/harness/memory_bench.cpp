@@ -42,7 +42,7 @@ struct bench {
         top_->rst = 1;
         for (int i = 0; i < 4; ++i) edge();
         top_->rst = 0;
-        dram_ = std::make_unique<DramChannel>(kDram, 0, memory_, flips_);
+        dram_ = std::make_unique<DramChannel>(kDram, 0, memory_, kChannelBytes, flips_);
     }
     ~bench() {
         top_->final();
