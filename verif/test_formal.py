@@ -15,6 +15,7 @@ from gemel_verif.formal.arbiters import ReadProperties, WriteProperties
 from gemel_verif.formal.guards import ReadGuardProperties, WriteGuardProperties
 from gemel_verif.formal.prover import prove
 from gemel_verif.formal.semaphores import SemaphoreProperties
+from gemel_verif.formal.splitters import ReadSplitterProperties, WriteSplitterProperties
 from gemel_verif.formal.streams import COUNT, ForkProperties, StreamProperties
 
 PATIENCE = 2
@@ -30,6 +31,10 @@ PROOFS: dict[str, tuple[Callable[[], Any], Literal["bmc", "prove"], int, int]] =
     "write arbiter": (lambda: WriteProperties(2), "bmc", 7, 14),
     "read guard": (lambda: ReadGuardProperties(), "bmc", 8, 16),
     "write guard": (lambda: WriteGuardProperties(), "bmc", 8, 16),
+    "read splitter": (lambda: ReadSplitterProperties(), "bmc", 8, 10),
+    "read splitter, in time": (lambda: ReadSplitterProperties(6), "bmc", 9, 12),
+    "write splitter": (lambda: WriteSplitterProperties(), "bmc", 7, 9),
+    "write splitter, in time": (lambda: WriteSplitterProperties(8), "bmc", 9, 12),
     "semaphores, for ever": (lambda: SemaphoreProperties(3), "prove", 3, 4),
 }
 """Properties, kind of proof, depth in cycles in every run of the tests, and depth of `make formal`."""

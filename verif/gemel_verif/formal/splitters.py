@@ -21,10 +21,21 @@ COUNT = 2
 """Bits of the numbers of bursts and of a target's pieces: three are under way at most."""
 NUMBER = 4
 """Bits of a beat's number."""
+RESTLESS = 5
+"""The cycle from which on no side rests, where a limit of time is claimed."""
 
 
 def _moves(stream: Any) -> Value:
     return stream.valid & stream.ready
+
+
+def _restless(m: Module) -> Signal:
+    """High from cycle `RESTLESS` on."""
+    cycle, restless = Signal(range(RESTLESS + 1)), Signal()
+    m.d.comb += restless.eq(cycle == RESTLESS)
+    with m.If(~restless):
+        m.d.sync += cycle.eq(cycle + 1)
+    return restless
 
 
 class _Record:
@@ -129,8 +140,8 @@ class _Beats:
 class ReadSplitterProperties(Elaboratable):
     """`ReadSplitter` between two targets that answer with the numbers of the beats that they are asked for.
 
-    Parameters: limit (0: all sides rest as they like. Otherwise they never do, and so many cycles an address, or the
-    next beat, waits at most).
+    Parameters: limit (0: all sides rest as they like. Otherwise they do so in the first `RESTLESS` cycles alone, and
+    then an address, or the next beat, waits so many cycles at most: whatever was lost would be waited for).
     """
 
     def __init__(self, limit: int = 0) -> None:
@@ -145,6 +156,7 @@ class ReadSplitterProperties(Elaboratable):
         m = Module()
         m.submodules.splitter = splitter = self.splitter
         ar, r = splitter.i.ar, splitter.i.r
+        restless = _restless(m)
         manager = _Manager(m, ar, self.target, self.length)
         for t, port in enumerate(splitter.o):
             asked = _Asked(m, t, port.ar, manager.pieces[t])
@@ -158,7 +170,7 @@ class ReadSplitterProperties(Elaboratable):
                 port.r.payload.last.eq(answer.last),
             ]
             if self.limit:
-                m.d.comb += assume(port.ar.ready & (port.r.valid == owes))
+                m.d.comb += assume(~restless | (port.ar.ready & (port.r.valid == owes)))
 
         beat, number = Signal(2), Signal(NUMBER)
         last = beat == manager.bursts.of(manager.done)[0]
@@ -173,17 +185,17 @@ class ReadSplitterProperties(Elaboratable):
             m.d.sync += [number.eq(number + 1), beat.eq(Mux(last, 0, beat + 1)), manager.done.eq(manager.done + last)]
         held(m, r, "data", must)
         if self.limit:
-            m.d.comb += assume(r.ready)
-            bounded(m, ar.valid & ~ar.ready, self.limit, "address", must)
-            bounded(m, manager.waits & ~r.valid, self.limit, "answer", must)
+            m.d.comb += assume(~restless | r.ready)
+            bounded(m, restless & ar.valid & ~ar.ready, self.limit, "address", must)
+            bounded(m, restless & manager.waits & ~r.valid, self.limit, "answer", must)
         return m
 
 
 class WriteSplitterProperties(Elaboratable):
     """`WriteSplitter` between two targets that answer with errors where the solver wants them; beats are numbered.
 
-    Parameters: limit (0: all sides rest as they like. Otherwise they never do, and so many cycles an address, a beat
-    or the next answer waits at most).
+    Parameters: limit (0: all sides rest as they like. Otherwise they do so in the first `RESTLESS` cycles alone, and
+    then an address, a beat or the next answer waits so many cycles at most: whatever was lost would be waited for).
     """
 
     def __init__(self, limit: int = 0) -> None:
@@ -205,6 +217,7 @@ class WriteSplitterProperties(Elaboratable):
         m = Module()
         m.submodules.splitter = splitter = self.splitter
         aw, w, b = splitter.i.aw, splitter.i.w, splitter.i.b
+        restless = _restless(m)
         manager = _Manager(m, aw, self.target, self.length)
         sent = Signal(NUMBER)  # beats may run ahead of their addresses
         m.d.comb += [w.payload.data.eq(sent), w.payload.strb.eq(sent)]
@@ -233,7 +246,7 @@ class WriteSplitterProperties(Elaboratable):
                 must(port.b.ready | ~port.b.valid),
             ]
             if self.limit:
-                m.d.comb += assume(port.aw.ready & port.w.ready & (port.b.valid == owes))
+                m.d.comb += assume(~restless | (port.aw.ready & port.w.ready & (port.b.valid == owes)))
 
         burst = manager.bursts.of(manager.done)
         wrong = Signal(TARGETS)
@@ -250,8 +263,8 @@ class WriteSplitterProperties(Elaboratable):
         held(m, b, "answer", must)
         if self.limit:
             owing = sent != manager.beats
-            m.d.comb += assume(b.ready & (w.valid | ~owing))
-            bounded(m, aw.valid & ~aw.ready, self.limit, "address", must)
-            bounded(m, owing & w.valid & ~w.ready, self.limit, "beat", must)
-            bounded(m, manager.waits & ~b.valid, self.limit, "answer", must)
+            m.d.comb += assume(~restless | (b.ready & (w.valid | ~owing)))
+            bounded(m, restless & aw.valid & ~aw.ready, self.limit, "address", must)
+            bounded(m, restless & owing & w.valid & ~w.ready, self.limit, "beat", must)
+            bounded(m, restless & manager.waits & ~b.valid, self.limit, "answer", must)
         return m
