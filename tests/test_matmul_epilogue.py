@@ -38,7 +38,9 @@ def test_every_epilogue_has_the_reference_s_bits(device, name, rng):
 
 
 @pytest.mark.parametrize("name", ["relu_aux_bias", "dgelu_bgrad", "bgrada", "bgradb"])
-@pytest.mark.parametrize(("n", "k"), [(40, 1100), (70, 400)], ids=["a cut k", "blocks of columns"])
+@pytest.mark.parametrize(
+    ("n", "k"), [(40, 1100), (70, 400), (70, 240)], ids=["a cut k", "blocks of columns", "tiles one by one"]
+)
 def test_several_rows_and_columns_of_tiles(device, name, n, k, rng):
     case = EpilogueCase(m=34, n=n, k=k, epilogue=name, a="bf16", b="bf16", margin=2)
     assert_exact(device, case, rng)

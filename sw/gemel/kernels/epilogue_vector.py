@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 from gemel.kernels.matmul_epilogue import TileCode
 from gemel.lang.access import Arguments
@@ -19,29 +20,30 @@ __all__ = ["tile_program"]
 
 PITCH = LANES // 2
 """Words between chunk columns of a tile, and of a strip of tiles beside each other."""
-TILE, STRIP, AUX, COLUMN, COLUMNS, BEFORE, TOTALS = range(1, 8)
-"""Arguments: the tile (FP32), the strips of D and of aux, the tile's number in them, its columns, and the sums of these
-(FP32, a row) over the rows before and over all rows so far."""
+GROUP, STRIP, AUX, COLUMN, COLUMNS, BEFORE, TOTALS = range(1, 8)
+"""Arguments: the tiles (FP32), the strips of D and of aux, the first tile's number in them, the last one's columns, and
+the sums of the tiles' columns (FP32, a row) over the rows before and over all rows so far."""
 
 
 @lru_cache(maxsize=64)
-def tile_program(code: TileCode, rows: int) -> VectorProgram:
-    """One tile of so many rows: from FP32 at x1 to column x4 (in tiles) of D's strip at x2; aux at x3 likewise.
+def tile_program(code: TileCode, rows: int, tiles: int) -> VectorProgram:
+    """Tiles of so many rows beside each other: from FP32 at x1 to columns x4 (in tiles) and on of D's strip at x2.
 
-    x5: the tile's columns. Their sums start from the 32 FP32 numbers at x6 and go to x7.
+    x3: the strip of aux, likewise. x5: the last tile's columns; the others have 32. The sums of columns start from the
+    FP32 numbers at x6 and go to x7.
     """
-    return _Program(code, rows).build()
+    return _Program(code, rows, tiles).build()
 
 
 class _Program:
-    def __init__(self, code: TileCode, rows: int):
-        self.graph, self.rows = code.graph(), rows
+    def __init__(self, code: TileCode, rows: int, tiles: int):
+        self.graph, self.rows, self.tiles = code.graph(), rows, tiles
         varying: set[Node] = set()
         for node in self.graph.nodes:
             if node.op == Op.INPUT or varying.intersection(node.inputs):
                 varying.add(node)
         self.emitter = Emitter({}, varying, Arguments(), {}, overlap=True)
-        self.totals: dict[Node, Vec] = {}
+        self.totals: dict[tuple[Node, int], Vec] = {}
         self.sums = {node for node in self.graph.outputs if node.op == Op.REDUCE and node.detail[1] == 0}
 
     def build(self) -> VectorProgram:
@@ -55,44 +57,54 @@ class _Program:
         for node in self.graph.nodes:
             if node not in e.blocked and node.shape[1] > 1:
                 e.value(node, 0)
-        self.totals = {node: b.variable(b.load(self._line(BEFORE), "fp32")) for node in self.sums}
-        with b.loop(self.rows), e.scope():
+        self.totals = {
+            (node, tile): b.variable(b.load(self._line(BEFORE), "fp32", col=tile))
+            for node in self.sums
+            for tile in range(self.tiles)
+        }
+        with b.loop(self.rows):
             body()
-        for total in self.totals.values():
-            b.store(self._line(TOTALS), "fp32", total)
+        for (_, tile), total in self.totals.items():
+            b.store(self._line(TOTALS), "fp32", total, col=tile)
 
     def _row(self) -> None:
+        for tile in range(self.tiles):
+            with self.emitter.scope():
+                self._vector(tile)
+
+    def _vector(self, tile: int) -> None:
+        """A row of a tile. Addresses step to the next row with the last one."""
         e = self.emitter
         b = e.builder
+        place: dict[str, Any] = {"col": tile, "post": tile == self.tiles - 1}
         for position, node in self.graph.inputs.items():
-            address = self._matrix(TILE if position == 0 else AUX, strip=position > 0)
+            address = self._matrix(AUX if position else GROUP, strip=position > 0)
             if node.shape[1] == 1:
-                e.scopes[-1][node, None] = b.load(address, node.fmt, element=True, post=True)
+                e.scopes[-1][node, None] = b.load(address, node.fmt, element=True, **place)
             else:
-                e.scopes[-1][node, 0] = b.load(address, node.fmt, pred=self._lanes(), post=True)
+                e.scopes[-1][node, 0] = b.load(address, node.fmt, pred=self._lanes(tile), **place)
         for number, node in enumerate(self.graph.outputs):
             if node in self.sums:
-                total = self.totals[node]
+                total = self.totals[node, tile]
                 getattr(b, METHODS[node.detail[0]])(total, e.vector(node.inputs[0], 0), into=total)
-            else:
-                self._store(node, self._matrix(AUX if number else STRIP, strip=True))
+                continue
+            address = self._matrix(AUX if number else STRIP, strip=True)
+            if node.shape[1] == 1:
+                b.store(address, node.fmt, e.operand(node, None), element=True, **place)
+                continue
+            source, saturate = (node.inputs[0], node.detail.saturate) if node.op == Op.CAST else (node, False)
+            value, lanes = e.operand(source, 0), self._lanes(tile)
+            b.store(address, by_name(node.fmt), value, pred=lanes, saturate=saturate, **place)
 
-    def _store(self, node: Node, address: Addr) -> None:
+    def _lanes(self, tile: int) -> Pred | None:
+        """The columns that a tile has, where they may be fewer than 32."""
         e = self.emitter
-        b = e.builder
-        if node.shape[1] == 1:
-            b.store(address, node.fmt, e.operand(node, None), element=True, post=True)
-            return
-        source, saturate = (node.inputs[0], node.detail.saturate) if node.op == Op.CAST else (node, False)
-        value = e.operand(source, 0)
-        b.store(address, by_name(node.fmt), value, pred=self._lanes(), saturate=saturate, post=True)
-
-    def _lanes(self) -> Pred:
-        e = self.emitter
+        if tile < self.tiles - 1:
+            return None
         return e.hoisted(("lanes",), lambda: e.builder.lanes_below(e.builder.arg(COLUMNS)))
 
     def _matrix(self, argument: int, *, strip: bool) -> Addr:
-        """The address register of a tile, or of the tile's place in a strip."""
+        """The address register of the tiles, or of their place in a strip."""
         e = self.emitter
 
         def make() -> Addr:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gemel.kernels.block_scales import OperandScales
 from gemel.kernels.matmul_pieces import L1, TilePlace
-from gemel.kernels.matmul_spec import LINE, PRE_SLOTS, MatmulSpec, Register, ones_operand, sums_format
+from gemel.kernels.matmul_spec import GROUP_SLOTS, LINE, MatmulSpec, Register, ones_operand, program_name, sums_format
 from gemel.kernels.schedule import Region, Schedule
 from gemel.kernels.tiling import Blocking, d_strip_bytes
 from gemel.kernels.vector_code import VectorCode
@@ -28,14 +28,14 @@ class VectorEpilogue:
 
     def __init__(self, spec: MatmulSpec, blocking: Blocking, schedule: Schedule, l1: L1):
         self.spec, self.blocking, self.schedule = spec, blocking, schedule
-        self.vectors = VectorCode(spec.programs(blocking.m))
+        self.vectors = VectorCode(spec.programs(blocking.m, blocking.n, blocking.block_n))
         (self.vectors.region,) = l1.regions(1, len(self.vectors.bundles))
-        self.slots = l1.regions(PRE_SLOTS, d_strip_bytes(LANES, LANES, 32))
+        self.slots = l1.regions(GROUP_SLOTS[spec.group], d_strip_bytes(LANES, spec.group * LANES, 32))
         self.aux = l1.regions(2 if spec.aux is not None else 0, spec.aux_strip_bytes(blocking.block_n))
         self.summing = spec.epilogue.gradient_of == "d"
         self.sums = l1.regions(2 * blocking.block_n if self.summing else 0, LINE)
-        self.zeros = l1.regions(1 if self.summing else 0, LINE)
-        self.tiles = 0
+        self.zeros = l1.regions(spec.group if self.summing else 0, LINE)
+        self.done = 0
 
     @property
     def bundles(self) -> bytes:
@@ -48,42 +48,43 @@ class VectorEpilogue:
         values = {"mem_reg": Register.CODE, "l1": self.vectors.region.address, "valid1": 1}
         self.schedule.emit(Opcode.LOAD, values | {"bytes": size, "valid_bytes": size}, writes=[self.vectors.region])
         if self.summing:
-            fill = {"l1": self.zeros[0].address, "bytes": LINE, "fill": NEGATIVE_ZERO}
+            fill = {"l1": self.zeros[0].address, "bytes": LINE * len(self.zeros), "fill": NEGATIVE_ZERO}
             self.schedule.emit(Opcode.LOAD, fill, writes=self.zeros)
 
-    @property
-    def slot(self) -> Region:
-        """Where the next tile is drained to."""
-        return self.slots[self.tiles % len(self.slots)]
+    def slot(self, tile: TilePlace) -> tuple[Region, int]:
+        """The slot that a tile is drained to, and the L1 address in it."""
+        region = self.slots[self.done % len(self.slots)]
+        number = (tile.j - tile.block_j) % self.spec.group
+        return region, region.address + number * d_strip_bytes(LANES, LANES, 32)
 
     def finish(self, tile: TilePlace, strip: Region, aux: Region | None) -> None:
-        """The vector core's work on the tile that was drained last, into D's strip, with the strip of its aux."""
-        b = self.blocking
+        """The vector core's work, once the last tile of a group is drained: into D's strip, with that of its aux."""
+        b, group = self.blocking, self.spec.group
+        number = tile.j - tile.block_j
+        last = tile.j == min(tile.block_j + b.block_n, len(b.n)) - 1
+        if number % group != group - 1 and not last:
+            return
+        first = number // group * group
+        tiles = range(tile.block_j + first, tile.j + 1)
         (_, rows), (n0, columns) = b.m[tile.i], b.n[tile.j]
-        arguments = {
-            "x1": self.slot.address,
-            "x2": strip.address,
-            "x4": (n0 - b.n[tile.block_j][0]) // LANES,
-            "x5": columns,
-        }
-        reads, writes = [self.slot], [strip]
+        slot, _ = self.slot(tile)
+        arguments = {"x1": slot.address, "x2": strip.address, "x4": first, "x5": columns}
+        reads, writes = [slot], [strip]
         if aux is not None:
             arguments["x3"] = aux.address
             (reads if self.spec.epilogue.aux == "in" else writes).append(aux)
-        if self.summing:
-            before = self._running(tile) if tile.i else self.zeros[0]
-            arguments |= {"x6": before.address, "x7": self._running(tile).address}
-            reads.append(before)
-            writes.append(self._running(tile))
-        self.vectors.emit(self.schedule, f"{rows} rows", arguments, reads, writes)
-        self.tiles += 1
-        if self.summing and tile.i == len(b.m) - 1:
-            values = {"mem_reg": Register.GRADIENT, "mem": 4 * n0, "l1": self._running(tile).address}
-            self.schedule.emit(Opcode.STORE, values | {"bytes": 4 * columns}, reads=[self._running(tile)])
-
-    def _running(self, tile: TilePlace) -> Region:
-        """The sums of the columns of a tile."""
-        return self.sums[tile.j % len(self.sums)]
+        sums = [self.sums[j % len(self.sums)] for j in tiles] if self.summing else []
+        if sums:
+            before = sums if tile.i else self.zeros
+            arguments |= {"x6": before[0].address, "x7": sums[0].address}
+            reads += before
+            writes += sums
+        self.vectors.emit(self.schedule, program_name(rows, len(tiles)), arguments, reads, writes)
+        self.done += 1
+        if sums and tile.i == len(b.m) - 1:
+            start = b.n[tiles[0]][0]
+            values = {"mem_reg": Register.GRADIENT, "mem": 4 * start, "l1": sums[0].address}
+            self.schedule.emit(Opcode.STORE, values | {"bytes": 4 * (n0 + columns - start)}, reads=sums)
 
     def aux_slot(self, number: int) -> Region | None:
         """Where the aux of a row of tiles goes that D's strip `number` has."""

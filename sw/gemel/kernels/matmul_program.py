@@ -213,9 +213,9 @@ class _Builder:
             values |= {"accumulate": 1, "c": start.address, "c_pitch": self.tile // 2}
         if last and self.fused is not None:
             values |= self._epilogue(held, reads)
-            values |= {"d_format": FORMATS["fp32"].code, "d": self.fused.slot.address, "d_pitch": self.tile // 2}
-            values["saturate"] = 0
-            writes.append(self.fused.slot)
+            slot, address = self.fused.slot(tile)
+            values |= {"d_format": FORMATS["fp32"].code, "d": address, "d_pitch": self.tile // 2, "saturate": 0}
+            writes.append(slot)
         elif last:
             values |= self._epilogue(held, reads)
             values |= {"d_format": spec.out.code, "d_pitch": self.tile // 2}
@@ -299,4 +299,4 @@ def rounding_keys(
 @lru_cache(maxsize=256)
 def matmul_program(config: ChipConfig, spec: MatmulSpec) -> Compiled:
     """The program for one product; its arguments are addresses in the order of `Register`."""
-    return _Builder(config, spec).build()
+    return _Builder(config, spec.grouped(config)).build()

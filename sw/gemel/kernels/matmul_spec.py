@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from gemel.kernels.epilogue_vector import tile_program
 from gemel.kernels.matmul_epilogue import DEFAULT, Epilogue, TileCode
-from gemel.kernels.tiling import Blocking, Operand, choose_blocking, d_strip_bytes
+from gemel.kernels.tiling import Blocking, Operand, Pieces, choose_blocking, d_strip_bytes
 from gemel.vector import VectorProgram
 from gemel_golden.config import CHUNK, WORD, ChipConfig
 from gemel_golden.formats import Format, by_name
 from gemel_golden.isa import ScaleMode
 from gemel_golden.vector_isa import LANES
 
-__all__ = ["LINE", "PRE_SLOTS", "MatmulSpec", "Register", "ones_format", "ones_operand", "sums_format"]
+__all__ = [
+    "GROUP_SLOTS",
+    "LINE",
+    "MatmulSpec",
+    "Register",
+    "ones_format",
+    "ones_operand",
+    "program_name",
+    "sums_format",
+]
 
-PRE_SLOTS = 4
-"""Drained FP32 tiles that L1 holds for the vector core."""
+GROUP_SLOTS = {1: 4, 2: 3}
+"""Groups of drained FP32 tiles that L1 holds for the vector core, by the tiles in one."""
 LINE = 4 * LANES
 """Bytes of a row of a tile, FP32: running sums of its columns."""
 
@@ -61,6 +70,8 @@ class MatmulSpec:
     approximate: str = "none"
     aux: Format | None = None
     aux_stride: int = 0
+    group: int = 1
+    """Tiles beside each other that one program of the vector core works on."""
 
     @property
     def vectors(self) -> bool:
@@ -88,11 +99,22 @@ class MatmulSpec:
         """Operand "a" or "b", where its sums along K are asked for."""
         return {"a": self.a, "b": self.b}[side] if self.epilogue.gradient_of == side else None
 
-    def programs(self, blocking_m: list[tuple[int, int]]) -> dict[str, VectorProgram]:
-        """The vector core's programs, by the rows of a tile."""
+    def groups(self, tiles: int) -> list[int]:
+        """The tiles of each group of a row of so many tiles."""
+        return [min(self.group, tiles - start) for start in range(0, tiles, self.group)]
+
+    def programs(self, m: Pieces, n: Pieces, block_n: int) -> dict[str, VectorProgram]:
+        """The vector core's programs, by the rows of a tile and the tiles of a group."""
         if not self.epilogue.vector:
             return {}
-        return {f"{rows} rows": tile_program(self.code, rows) for rows in sorted({rows for _, rows in blocking_m})}
+        heights = sorted({rows for _, rows in m})
+        rows = [min(block_n, len(n) - start) for start in range(0, len(n), block_n)]
+        counts = sorted({tiles for row in rows for tiles in self.groups(row)})
+        return {
+            program_name(height, tiles): tile_program(self.code, height, tiles)
+            for height in heights
+            for tiles in counts
+        }
 
     def offsets(self, row: int, column: int) -> dict[Register, int]:
         """Bytes from the beginning of each matrix or vector to what a piece of D that begins there takes."""
@@ -116,16 +138,16 @@ class MatmulSpec:
             Register.GRADIENT: 4 * (row if self.epilogue.gradient_of == "a" else column),
         }
 
-    def extra_bytes(self, m: list[tuple[int, int]], k_tile: int, block_m: int, block_n: int) -> int:
+    def extra_bytes(self, m: Pieces, n: Pieces, k_tile: int, block_m: int, block_n: int) -> int:
         """L1 bytes of what the epilogue needs beside D's strips."""
         total = 0
         if self.epilogue.vector:
-            pieces = [len(program.bundles) for program in self.programs(m).values()]
+            pieces = [len(program.bundles) for program in self.programs(m, n, block_n).values()]
             total += sum(-(-size // WORD) * WORD for size in pieces)
-            total += PRE_SLOTS * d_strip_bytes(LANES, LANES, 32)
+            total += GROUP_SLOTS[self.group] * d_strip_bytes(LANES, self.group * LANES, 32)
             total += 2 * self.aux_strip_bytes(block_n)
         if self.epilogue.gradient_of == "d":
-            total += (1 + 2 * block_n) * LINE
+            total += (self.group + 2 * block_n) * LINE
         for side, block in (("a", block_m), ("b", block_n)):
             if (operand := self.summed(side)) is not None:
                 total += ones_operand(operand).strip_bytes(1, k_tile)
@@ -149,6 +171,19 @@ class MatmulSpec:
             whole_columns=self.epilogue.vector,
             extra=self.extra_bytes,
         )
+
+    def grouped(self, config: ChipConfig) -> MatmulSpec:
+        """With tiles in groups for the vector core, where L1 has room for them beside the same blocks."""
+        pairs = replace(self, group=max(GROUP_SLOTS))
+        try:
+            return pairs if self.epilogue.vector and pairs.blocking(config) == self.blocking(config) else self
+        except ValueError:
+            return self
+
+
+def program_name(rows: int, tiles: int) -> str:
+    """Of the vector core's program for so many tiles of so many rows."""
+    return f"{tiles} tiles of {rows} rows"
 
 
 def ones_format(fmt: Format, scaled: bool) -> Format:

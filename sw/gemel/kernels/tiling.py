@@ -16,12 +16,16 @@ __all__ = [
     "VECTOR_BYTES",
     "Blocking",
     "Operand",
+    "Pieces",
     "choose_blocking",
     "d_strip_bytes",
     "split_even",
     "split_starts",
     "split_windows",
 ]
+
+Pieces = list[tuple[int, int]]
+"""(start, size) of each."""
 
 VECTOR_BYTES = 320
 """L1 bytes of a tile's column vectors: 32 FP32 scales, 32 FP32 biases, then the key of stochastic rounding."""
@@ -103,9 +107,9 @@ def split_starts(total: int, tile: int, granule: int) -> list[tuple[int, int]]:
 class Blocking:
     """Strips and pools of one product: (start, size) pieces, tiles per block, and L1 slots of each kind."""
 
-    m: list[tuple[int, int]]
-    n: list[tuple[int, int]]
-    k: list[tuple[int, int]]
+    m: Pieces
+    n: Pieces
+    k: Pieces
     block_m: int
     block_n: int
     a_slots: int
@@ -127,15 +131,15 @@ def choose_blocking(
     vectors: bool,
     c: bool,
     whole_columns: bool,
-    extra: Callable[[list[tuple[int, int]], int, int, int], int],
+    extra: Callable[[Pieces, Pieces, int, int, int], int],
 ) -> Blocking:
     """Pick strips and L1 slots for D[a.rows, b.rows].
 
     Whole K in L1 when it fits: a block is one row of tiles whose strips of B stay while strips of A stream by.
     Otherwise K is cut and a block of tiles keeps its FP32 partial sums in L1. whole_columns: all tiles but the last one
     of a row have `config.tile` columns, and D's strips are written in their order. extra: L1 bytes of an epilogue for
-    the pieces of m, elements of a piece of K, and tiles of a block in both directions. Raises ``ValueError`` when not
-    even that fits.
+    the pieces of m and n, elements of a piece of K, and tiles of a block in both directions. Raises ``ValueError`` when
+    not even that fits.
     """
     tile = config.tile
     m = split_windows(split_even, a, tile, a.row_granule(max(config.rows, 2)))
@@ -155,7 +159,7 @@ def choose_blocking(
             + (block_m * block_n if split else 0) * d_strip_bytes(tile, tile, 32)
             + (2 * d_strip_bytes(tile, tile, 32) if c else 0)
             + ((block_n + 2) * VECTOR_BYTES if vectors else 0)
-            + extra(m, k_tile, block_m, block_n)
+            + extra(m, n, k_tile, block_m, block_n)
         )
         if used > config.l1_bytes:
             return None
