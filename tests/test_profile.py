@@ -3,6 +3,7 @@
 import json
 import sys
 from collections import defaultdict
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from gemel.driver.device import TraceEvent
 from gemel.driver.recording import DeviceRecord, Recording, recording
 from gemel.driver.work import Work, mnemonics, work_of
 from gemel.report.files import write_profile
+from gemel.report.profile_pictures import draw_roofline
 from gemel.report.summary import profile_of
 from gemel.report.trace import lanes, trace_events
 from gemel_golden.activity import UNITS, Activity
@@ -198,6 +200,14 @@ def test_reports_hold_tables_and_pictures(tmp_path: Path) -> None:
     assert "gemel profile &lt;this&gt;" in page
     assert "src=" not in page and "<link" not in page and "<script" not in page
     check_trace(json.loads(files[2].read_text())["traceEvents"])
+
+
+def test_kernels_in_one_place_of_the_roofline_share_a_label() -> None:
+    recording = example()
+    launches = recording.devices[0].launches
+    launches[1] = replace(launches[1], name="another")
+    texts = [text.get_text() for text in draw_roofline(profile_of(recording)).axes[0].texts]
+    assert "another\nproduct" in texts and "product" not in texts
 
 
 def test_golden_is_recorded_without_time(rng: np.random.Generator, tmp_path: Path) -> None:

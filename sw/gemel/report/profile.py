@@ -22,7 +22,7 @@ HEAD = ("kernel", "launches", "cycles", "share", "of peak", "memory", "MMAC", "K
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1f2933; max-width: 1060px; margin: 2em auto; padding: 0 1em; }
 table { border-collapse: collapse; margin: 1em 0; font-size: 14px; }
-th, td { padding: 0.25em 0.8em; text-align: right; border-bottom: 1px solid #d9e2ec; }
+th, td { padding: 0.25em 0.8em; text-align: right; border-bottom: 1px solid #d9e2ec; white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; }
 svg { max-width: 100%; height: auto; }
 h2 { margin-top: 2em; font-size: 18px; }

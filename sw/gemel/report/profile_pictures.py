@@ -22,8 +22,8 @@ MOST = 10
 """Kernels that a picture has room for."""
 NAME = 34
 """Letters of a kernel's name that a picture has room for."""
-NEAR = 16
-"""Parts of a decade within which points of the roofline share one label."""
+NEAR = 1 / 16
+"""Part of a decade within which points of the roofline share a label."""
 
 
 def _plain(axes: Any) -> None:
@@ -108,12 +108,12 @@ def draw_roofline(profile: Profile) -> Figure:
         axes.plot([low, knee, high], [low * bandwidth, peak, peak], color=colour, linewidth=1.2, alpha=0.8)
         axes.text(high, peak * 1.06, words, ha="right", va="bottom", fontsize=8, color=INK)
     axes.text(low * 2.5, low * bandwidth, f"memory: {bandwidth:g} B a cycle", fontsize=8, color=INK)
-    labels: dict[tuple[int, int], list[tuple[str, float, float]]] = {}
+    labels: dict[tuple[float, float], list[str]] = {}
     for kernel, x, y, colour in points:
         axes.plot([x], [y], "o", color=colour, markeredgecolor="white", markersize=8)
-        labels.setdefault((round(NEAR * log10(x)), round(NEAR * log10(y))), []).append((_short(kernel.name), x, y))
-    for near in labels.values():
-        names, (x, y) = [name for name, _, _ in near], near[0][1:]
+        near = ((a, b) for a, b in labels if max(abs(log10(x / a)), abs(log10(y / b))) < NEAR)
+        labels.setdefault(next(near, (x, y)), []).append(_short(kernel.name))
+    for (x, y), names in labels.items():
         place = {"xytext": (7, -5), "textcoords": "offset points", "va": "top"}
         axes.annotate("\n".join(names), (x, y), fontsize=7.5, color=INK, **place)
     axes.set_xscale("log")
