@@ -109,15 +109,17 @@ def test_abort_frees_every_row(rng: np.random.Generator) -> None:
     assert_array_equal(out["memory"][final["mem"] :], golden(lone)[0][final["mem"] :])
 
 
-@pytest.mark.parametrize(("row", "bar"), [(64, 0.5), (128, 0.9), (256, 0.95), (1024, 0.95)])
-def test_share_of_the_bus(rng: np.random.Generator, row: int, bar: float) -> None:
-    """FP32 rows, no two the same, 150 cycles of latency each way: reads and writes both at the bars of a copy."""
+@pytest.mark.parametrize(
+    ("row", "bar", "name"), [(64, 0.5, "fp32"), (128, 0.9, "fp32"), (256, 0.95, "bf16"), (1024, 0.95, "int32")]
+)
+def test_share_of_the_bus(rng: np.random.Generator, row: int, bar: float, name: str) -> None:
+    """No two rows the same, 150 cycles of latency each way: reads and writes both at the bars of a copy."""
     before, program, each = images(rng), [], min(8192, 64 * row)
     order = rng.permutation(MEMORY_BYTES // row).astype(np.uint32)
     count, number = each // row, 0
     lists = [order[at : at + count] for at in range(0, len(order), count)][:12]
     for number, indices in enumerate(lists):
-        shape = {"mem": 0, "stride": row, "bytes": row, "format": 0}
+        shape = {"mem": 0, "stride": row, "bytes": row, "format": FORMATS[name].code}
         program.append(add(rng, before.l1, number, indices, **shape))
     chip = NANO.override(outstanding=512)
     what = DmaRun(opcode=Opcode.STORE, programs=[program], latency=150, images=before, config=chip)

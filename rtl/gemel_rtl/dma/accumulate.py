@@ -16,21 +16,22 @@ from gemel_rtl.shared import Shared
 
 __all__ = ["Accumulator"]
 
-LANES = 16
+LANES, WIDE_LANES = 32, 16
+"""Elements of a word of 16 and of 32 bits."""
 BF16, INT32 = FORMATS["bf16"].code, FORMATS["int32"].code
 DEPTH = 16
 """Sums under way or waiting to be taken: more than the adders' latency."""
 
 SUM = data.StructLayout({"data": AXI_DATA_BITS, "fault": 1})
-TAG = data.StructLayout({"format": 4, "starts": 1, "ends": 1, "fault": 1})
+TAG = data.StructLayout({"format": 4, "starts": 1, "fault": 1})
 
 
 class Accumulator(wiring.Component):
     """Passes words on, those to be accumulated with memory's word added element by element.
 
-    FP32 and INT32: a word a cycle; BF16, in FP32 and rounded to nearest even: a word every other cycle. A word of
-    another kind waits until no sum is under way and then passes in its cycle. `started`: the sum of a row's first word
-    is there. After a word that L1 or memory could not give, which goes on with `fault`, `fault` holds the record.
+    A word a cycle: FP32, INT32, and BF16, in FP32 and rounded to nearest even. A word of another kind waits until no
+    sum is under way and then passes in its cycle. `started`: the sum of a row's first word is there. After a word that
+    L1 or memory could not give, which goes on with `fault`, `fault` holds the record.
 
     Members: `i`, `memory`, `o` (streams of words), `l1_address` (of a word of `i` with `fault`), `started`, `fault`.
     """
@@ -51,20 +52,16 @@ class Accumulator(wiring.Component):
         m = Module()
         word, memory = self.i.payload, self.memory.payload
         m.submodules.sums = sums = Queue(SUM, DEPTH)
-        under_way, upper, wide = Signal(range(DEPTH + 1)), Signal(), Signal()
-        go, ends, plain, bad = Signal(), Signal(), Signal(), Signal()
+        under_way = Signal(range(DEPTH + 1))
+        go, plain, bad = Signal(), Signal(), Signal()
         m.d.comb += [
-            wide.eq(word.format == BF16),
-            ends.eq(~wide | upper),
             go.eq(self.i.valid & word.accumulate & self.memory.valid & (under_way != DEPTH)),
             bad.eq(word.fault | memory.error),
             plain.eq(self.i.valid & ~word.accumulate & (under_way == 0)),
-            self.i.ready.eq(Mux(word.accumulate, go & ends, plain & self.o.ready)),
-            self.memory.ready.eq(go & ends),
+            self.i.ready.eq(Mux(word.accumulate, go, plain & self.o.ready)),
+            self.memory.ready.eq(go),
         ]
-        with m.If(go):
-            m.d.sync += upper.eq(~ends)
-        m.d.sync += under_way.eq(under_way + (go & ends) - (sums.o.valid & sums.o.ready))
+        m.d.sync += under_way.eq(under_way + go - (sums.o.valid & sums.o.ready))
         with m.If(go & bad & ~self.fault.valid):
             m.d.sync += [
                 self.fault.valid.eq(1),
@@ -78,10 +75,9 @@ class Accumulator(wiring.Component):
                 self.fault.address.eq(self.l1_address),
             ]
 
-        a, b = (self._lanes(source.data, wide, upper) for source in (word, memory))
-        found = [self._lane(m, lane, go, word.format, a[lane], b[lane]) for lane in range(LANES)]
-        tag, valid = self._delayed(m, go, word, ends, bad)
-        self._collect(m, sums, tag, valid, Cat(found))
+        found = [self._lane(m, lane, go, word, memory) for lane in range(LANES)]
+        tag, valid = self._delayed(m, go, word, bad)
+        self._collect(m, sums, tag, valid, found)
         with m.If(sums.o.valid):
             m.d.comb += [self.o.valid.eq(1), self.o.payload.data.eq(sums.o.payload.data)]
             m.d.comb += [self.o.payload.fault.eq(sums.o.payload.fault), sums.o.ready.eq(self.o.ready)]
@@ -89,53 +85,51 @@ class Accumulator(wiring.Component):
             m.d.comb += [self.o.valid.eq(1), self.o.payload.eq(word)]
         return m
 
-    def _lanes(self, word: Value, wide: Value, upper: Value) -> list[Value]:
-        """32 bits for each lane: a word's elements, or the BF16 elements of one of its halves in FP32."""
-        half = Mux(upper, word[AXI_DATA_BITS // 2 :], word[: AXI_DATA_BITS // 2])
-        return [
-            Mux(wide, Cat(C(0, 16), half.word_select(lane, 16)), word.word_select(lane, 32)) for lane in range(LANES)
-        ]
-
-    def _lane(self, m: Module, lane: int, go: Value, fmt: Value, a: Value, b: Value) -> Value:
-        """a + b, `Fp32Adder.latency` cycles later."""
-        adder = Shared(Fp32Adder(), name="gemel_fp32_add")
+    def _lane(self, m: Module, lane: int, go: Value, word, memory) -> tuple[Value, Value]:
+        """An element's sum in FP32 and, of a lane of 32 bits, as an integer, `Fp32Adder.latency` cycles later."""
+        adder, narrow = Shared(Fp32Adder(), name="gemel_fp32_add"), word.format == BF16
         m.submodules[f"adder{lane}"] = adder
-        with m.If(go & (fmt != INT32)):
+        wide = lane < WIDE_LANES
+        operands = []
+        for source in (word.data, memory.data):
+            half = Cat(C(0, 16), source.word_select(lane, 16))
+            operands.append(Mux(narrow, half, source.word_select(lane, 32)) if wide else half)
+        a, b = operands
+        with m.If(go & ((word.format != INT32) if wide else narrow)):
             m.d.comb += [adder.valid.eq(1), Value.cast(adder.a).eq(a), Value.cast(adder.b).eq(b)]
+        if not wide:
+            return adder.o, C(0, 32)
         stages = [Signal(32, name=f"whole{lane}_{stage}", reset_less=True) for stage in range(Fp32Adder.latency)]
-        with m.If(go & (fmt == INT32)):
+        with m.If(go & (word.format == INT32)):
             m.d.sync += stages[0].eq(a + b)
         for before, after in pairwise(stages):
             m.d.sync += after.eq(before)
-        return Cat(adder.o, stages[-1])
+        return adder.o, stages[-1]
 
-    def _delayed(self, m: Module, go: Value, word, ends: Value, bad: Value):
+    def _delayed(self, m: Module, go: Value, word, bad: Value):
         """What belongs to the sums that come out, and whether there are any."""
         valid, tag = go, Signal(TAG)
-        m.d.comb += [tag.format.eq(word.format), tag.starts.eq(word.starts), tag.ends.eq(ends), tag.fault.eq(bad)]
+        m.d.comb += [tag.format.eq(word.format), tag.starts.eq(word.starts), tag.fault.eq(bad)]
         for stage in range(Fp32Adder.latency):
             later, later_valid = Signal(TAG, name=f"tag{stage}", reset_less=True), Signal(name=f"valid{stage}")
             m.d.sync += [later.eq(tag), later_valid.eq(valid)]
             tag, valid = later, later_valid
         return tag, valid
 
-    def _collect(self, m: Module, sums: Queue, tag, valid: Value, found: Value) -> None:
-        """Make words of the lanes' sums: two rounds of BF16."""
-        low = Signal(AXI_DATA_BITS // 2, reset_less=True)
-        rounded, words = [], []
-        for lane in range(LANES):
-            total, whole = found.word_select(2 * lane, 32), found.word_select(2 * lane + 1, 32)
+    def _collect(self, m: Module, sums: Queue, tag, valid: Value, found: list[tuple[Value, Value]]) -> None:
+        """Make words of the lanes' sums."""
+        rounded = []
+        for lane, (total, _) in enumerate(found):
             narrow = Signal(32, name=f"narrow{lane}")
-            with m.If(valid):
+            with m.If(valid & (tag.format == BF16)):
                 m.d.comb += narrow.eq(total + 0x7FFF + total[16])
             rounded.append(narrow[16:])
-            words.append(Mux(tag.format == INT32, whole, total))
-        with m.If(valid & ~tag.ends):
-            m.d.sync += low.eq(Cat(rounded))
         m.d.comb += [
-            sums.i.valid.eq(valid & tag.ends),
+            sums.i.valid.eq(valid),
             sums.i.payload.fault.eq(tag.fault),
-            self.started.eq(sums.i.valid & tag.starts),
+            self.started.eq(valid & tag.starts),
         ]
+        totals, integers = (Cat(values[:WIDE_LANES]) for values in zip(*found, strict=True))
         with m.If(valid):
-            m.d.comb += sums.i.payload.data.eq(Mux(tag.format == BF16, Cat(low, *rounded), Cat(words)))
+            kept = Mux(tag.format == INT32, integers, totals)
+            m.d.comb += sums.i.payload.data.eq(Mux(tag.format == BF16, Cat(rounded), kept))

@@ -21,14 +21,15 @@ class Hazards(wiring.Component):
     A place is bits 6 to 20 of the row's address, XOR bits 21 to 35: rows of a dense table of 2^15 rows, their size a
     power of two from 64 bytes up, have different ones. Rows with other places are taken to have no byte in common;
     those of an instruction whose rows overlap (`serial`) go one at a time. `free`: the sum for the oldest row is in
-    memory. With `abort` no row passes, and places are freed one a cycle.
+    memory. Twice the bursts that may be under way are kept, since a row is read and then written. With `abort` no row
+    passes, and places are freed one a cycle.
 
     Parameters: config.
     Members: `i`, `o` (streams), `free`, `abort`, `idle` (no place is taken).
     """
 
     def __init__(self, config: ChipConfig):
-        self.depth = config.outstanding
+        self.depth = 2 * config.outstanding
         super().__init__(
             {
                 "i": In(stream.Signature(ROW)),
