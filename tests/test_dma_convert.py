@@ -41,6 +41,18 @@ def test_fp32_scales_are_the_kernel_library_s(rng: np.random.Generator, target: 
         assert_array_equal(found_scales.view(np.uint32), wanted_scales.view(np.uint32))
 
 
+@pytest.mark.parametrize("inverse", [False, True])
+def test_no_quotient_lies_between_two_numbers(inverse: bool) -> None:
+    """amax / 7 and 7 / amax of every significand: the digit after the 24th says how a quotient is rounded."""
+    significands = np.arange(1 << 23, 1 << 24, dtype=np.int64)
+    numerator, divisor = (significands << 4, 7) if not inverse else (7 << 46, significands)
+    digits = numerator // divisor
+    spare = np.where(digits >> 25, 2, 1)
+    found = (digits >> spare) + ((digits >> (spare - 1)) & 1)
+    exact = np.float32(numerator) / np.float32(divisor)
+    assert_array_equal(np.ldexp(found.astype(np.float64), spare), exact.astype(np.float64))
+
+
 def test_a_factor_rounds_once_before_the_format(rng: np.random.Generator) -> None:
     x = rng.standard_normal(1000).astype(np.float32)
     factor = np.float32(0.37)

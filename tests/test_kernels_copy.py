@@ -23,7 +23,9 @@ def numbers(rng: np.random.Generator, *shape: int, kind: Any = np.float32) -> np
     return (rng.standard_normal(shape) * np.exp2(rng.integers(-9, 9, (*shape[:-1], 1)))).astype(kind)
 
 
-@pytest.mark.parametrize("source", [np.float32, ml_dtypes.bfloat16, np.float16])
+@pytest.mark.parametrize(
+    "source", [np.float32, ml_dtypes.bfloat16, np.float16, ml_dtypes.float8_e4m3fn, ml_dtypes.float8_e5m2]
+)
 @pytest.mark.parametrize("target", ["fp32", "bf16", "fp16", "e4m3", "e5m2"])
 def test_cast_is_the_vector_core_s(device: gemel.Device, rng: np.random.Generator, source: type, target: str) -> None:
     x = gemel.tensor(device, rng.standard_normal((30, 96)).astype(source))
@@ -37,7 +39,14 @@ def test_scale(device: gemel.Device, rng: np.random.Generator) -> None:
     assert_array_equal(found.numpy(), gemel.copy(x, "e4m3", scale=0.37))
 
 
-FORMATS = (("fp32", "fp32"), ("bf16", "bf16"), ("e4m3", "e4m3"), ("bf16", "fp32"), ("fp32", "e5m2"))
+FORMATS = (
+    ("fp32", "fp32"),
+    ("bf16", "bf16"),
+    ("e4m3", "e4m3"),
+    ("bf16", "fp32"),
+    ("fp32", "e5m2"),
+    ("e4m3", "bf16"),
+)
 SHAPES = (
     (1, 1),
     (1, 70),

@@ -34,6 +34,18 @@ def test_embedding(device: gemel.Device, rng: np.random.Generator) -> None:
     assert_array_equal(found, table[indices])
 
 
+@pytest.mark.parametrize(("source", "target"), [(ml_dtypes.float8_e4m3fn, "bf16"), (ml_dtypes.bfloat16, "fp32")])
+def test_gather_converts(device: gemel.Device, rng: np.random.Generator, source: type, target: str) -> None:
+    table = rng.standard_normal((211, 33)).astype(source)
+    indices = rng.integers(-1, 211, 1000).astype(np.int32)
+    found = gemel.gather(gemel.tensor(device, table), gemel.tensor(device, indices), dtype=target)
+    assert found.dtype == target
+    assert_array_equal(found.numpy(), np.where(indices[:, None] < 0, 0, table[indices].astype(np.float32)))
+    assert_array_equal(found.numpy(), gemel.gather(table, indices, dtype=target))
+    with pytest.raises(ValueError, match="16384, what is converted"):
+        gemel.gather(gemel.empty(device, (3, 9000), "bf16"), gemel.tensor(device, indices), dtype="fp32")
+
+
 def test_scatter(device: gemel.Device, rng: np.random.Generator) -> None:
     """The last row of those with one index stays."""
     table, rows = (rng.integers(0, 1000, (n, 77)).astype(np.int32) for n in (40, 500))

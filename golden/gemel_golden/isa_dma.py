@@ -32,19 +32,13 @@ _DMA_INDEXED = (
         name="limit", lsb=425, width=32, default=(1 << 32) - 1, doc="least index that is a fault, but for 0xffffffff"
     ),
 )
+_CONVERTED = (0, 2, 3, 4, 5)
 _CONVERSION = (
-    replace(
-        _BYTES,
-        lo=2,
-        hi=1 << 15,
-        default=2,
-        multiple=2,
-        doc="bytes of a row before the conversion, rounded up to whole elements",
-    ),
+    replace(_BYTES, hi=1 << 14, doc="bytes of a row before the conversion, rounded up to whole elements"),
     Field(name="count1", lsb=224, width=16, lo=1, default=1, doc="rows"),
     Field(name="stride1", lsb=352, width=40, signed=True, doc="bytes in memory between rows"),
-    Field(name="source_format", lsb=9, width=4, legal=(0, 2, 3), doc="format code: FP32, BF16 or FP16"),
-    Field(name="target_format", lsb=13, width=4, legal=(0, 2, 3, 4, 5), doc="FP32, BF16, FP16, E4M3 or E5M2"),
+    Field(name="source_format", lsb=9, width=4, legal=_CONVERTED, doc="format code: FP32, BF16, FP16, E4M3 or E5M2"),
+    Field(name="target_format", lsb=13, width=4, legal=_CONVERTED, doc="one of the same"),
     Field(
         name="block_scale",
         lsb=17,

@@ -100,8 +100,9 @@ def _check(
     faults: list[tuple[int, int, Fault]] = []
     first = first_outside(l1, chunks)
     if first is not None:
-        # A step whose source can't be read isn't written, nor the half of a word that waits for it.
-        step = first * CHUNK // (STEP * source.bits // 8)
+        # A step whose source can't be read isn't written, nor the half of a word that waits for it. Two chunks are read
+        # together.
+        step = first // 2 * WORD // (STEP * source.bits // 8)
         word = step * STEP * target.bits // 8 // WORD
         faults.append((word, 1, Fault(FaultCode.L1_ADDRESS, Unit.STORE, int(chunks[first]) * CHUNK)))
     burst = first_burst_outside(address, length, space)

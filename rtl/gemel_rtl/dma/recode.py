@@ -20,6 +20,7 @@ __all__ = ["LANES", "Recoder"]
 LANES = 32
 """Elements of a step, and of a block that shares an MX scale."""
 FP32 = FORMATS["fp32"].code
+BYTES = [fmt.code for fmt in FORMATS.values() if fmt.bits == 8]
 DEPTH = 16
 """Steps under way or waiting: more than the lanes' latency."""
 TAG = data.StructLayout({"recoding": RECODING, "scaled": 1, "scale": 32, "ends": 1, "short": 1, "fault": 1})
@@ -47,6 +48,7 @@ class Recoder(wiring.Component):
         wiring.connect(m, steps.o, packer.i)
         under_way = Signal(range(DEPTH + 1))
         take, plain, half, wide, go = Signal(), Signal(), Signal(), Signal(), Signal()
+        narrow, upper, used = Signal(), Signal(), Signal()
         kept = Signal(AXI_DATA_BITS, reset_less=True)
         m.d.comb += [
             wide.eq(word.recoding.source == FP32),
@@ -54,10 +56,13 @@ class Recoder(wiring.Component):
             plain.eq(given.valid & ~word.recode & (under_way == 0) & packer.idle),
             # Two words of 32-bit elements make a step, unless the row ends with the first.
             go.eq(take & (~wide | half | word.ends | word.fault)),
-            given.ready.eq(Mux(word.recode, take, plain & self.o.ready)),
+            narrow.eq(Cat(word.recoding.source == code for code in BYTES).any()),
+            # A word of 8-bit elements is two steps, unless the row ends with the first.
+            used.eq(~narrow | upper | (word.ends & (word.size <= LANES)) | word.fault),
+            given.ready.eq(Mux(word.recode, take & used, plain & self.o.ready)),
         ]
         with m.If(take):
-            m.d.sync += half.eq(~go)
+            m.d.sync += [half.eq(~go), upper.eq(~used)]
             with m.If(~go):
                 m.d.sync += kept.eq(word.data)
         m.d.sync += under_way.eq(under_way + go - (steps.o.valid & steps.o.ready))
@@ -67,7 +72,9 @@ class Recoder(wiring.Component):
             component = Shared(RecodeLane(), name="gemel_recode_lane")
             m.submodules[f"lane{lane}"] = component
             lanes.append(component)
-        tag, products, factor, valid = self._scale(m, lanes, given.payload, wide, half, kept, go)
+        tag, products, factor, valid = self._scale(
+            m, lanes, given.payload, (wide, half, kept), (narrow, upper, used), go
+        )
         for component, product in zip(lanes, products, strict=True):
             m.d.comb += [
                 component.valid.eq(valid),
@@ -95,15 +102,29 @@ class Recoder(wiring.Component):
             m.d.comb += [self.o.valid.eq(1), self.o.payload.eq(word)]
         return m
 
-    def _scale(self, m: Module, lanes: list, given, wide: Value, half: Value, kept: Value, go: Value):
+    def _scale(
+        self,
+        m: Module,
+        lanes: list,
+        given,
+        pairs: tuple[Value, Value, Value],
+        halves: tuple[Value, Value, Value],
+        go: Value,
+    ):
         """A step's elements in FP32, what they are multiplied by, its tag, and whether there is one: a cycle later."""
-        word = given.word
+        word, (wide, half, kept), (byte, upper, used) = given.word, pairs, halves
         low, high = Mux(half, kept, word.data), Mux(half, word.data, 0)
         count = Signal(range(LANES + 1))
-        m.d.comb += count.eq(Mux(wide, word.size[2:] + Mux(half, LANES // 2, 0), word.size[1:]))
+        with m.If(wide):
+            m.d.comb += count.eq(word.size[2:] + Mux(half, LANES // 2, 0))
+        with m.Elif(byte):
+            m.d.comb += count.eq(Mux(upper, word.size - LANES, Mux(word.size > LANES, LANES, word.size)))
+        with m.Else():
+            m.d.comb += count.eq(word.size[1:])
         magnitudes, products = [], []
         for lane, component in enumerate(lanes):
-            narrow = word.data.word_select(lane, 16)
+            eight = Mux(upper, word.data.word_select(LANES + lane, 8), word.data.word_select(lane, 8))
+            narrow = Mux(byte, eight, word.data.word_select(lane, 16))
             part = low if lane < LANES // 2 else high
             with m.If(go):
                 m.d.comb += [
@@ -120,9 +141,9 @@ class Recoder(wiring.Component):
         mx = word.recoding.block_scale == BlockScale.MX
         with m.If(go & mx):
             while len(magnitudes) > 1:
-                pairs = zip(magnitudes[::2], magnitudes[1::2], strict=True)
+                couples = zip(magnitudes[::2], magnitudes[1::2], strict=True)
                 following = []
-                for a, b in pairs:
+                for a, b in couples:
                     larger = Signal(31, name=f"larger{len(magnitudes)}_{len(following)}")
                     m.d.comb += larger.eq(Mux(a > b, a, b))
                     following.append(larger)
@@ -142,9 +163,9 @@ class Recoder(wiring.Component):
             m.d.sync += [
                 factor.eq(Mux(mx, power, word.recoding.factor)),
                 tag.recoding.eq(word.recoding),
-                tag.scaled.eq(mx | ((word.recoding.block_scale == BlockScale.FP32) & given.closes)),
+                tag.scaled.eq(mx | ((word.recoding.block_scale == BlockScale.FP32) & given.closes & used)),
                 tag.scale.eq(Mux(mx, code, given.scale)),
-                tag.ends.eq(word.ends),
+                tag.ends.eq(word.ends & used),
                 tag.short.eq(count <= LANES // 2),
                 tag.fault.eq(word.fault),
             ]

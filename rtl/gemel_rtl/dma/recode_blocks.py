@@ -18,7 +18,8 @@ SCALED = data.StructLayout({"word": WORDS, "scale": 32, "closes": 1})
 """A word, with the FP32 scale of its block, whose last word it is if `closes`."""
 
 LANES = AXI_DATA_BITS // 32
-FP32, FP16, E4M3 = (FORMATS[name].code for name in ("fp32", "fp16", "e4m3"))
+FP32, E4M3 = FORMATS["fp32"].code, FORMATS["e4m3"].code
+BYTES = [fmt.code for fmt in FORMATS.values() if fmt.bits == 8]
 DIVIDERS = 4
 """Of 15 cycles each: four are enough for a block of four words, 128 elements of 16 bits, every four cycles."""
 WORDS_HELD = 32
@@ -42,15 +43,18 @@ class BlockScaler(wiring.Component):
         m = Module()
         word, out = self.i.payload, self.o.payload
         m.submodules.words = words = Queue(data.StructLayout({"word": WORDS, "closes": 1}), WORDS_HELD)
-        m.submodules.blocks = blocks = Queue(data.StructLayout({"block": BLOCK, "fp16": 1}), BLOCKS_HELD)
+        m.submodules.blocks = blocks = Queue(data.StructLayout({"block": BLOCK, "source": 4}), BLOCKS_HELD)
         m.submodules.found = found = Queue(QUOTIENTS, BLOCKS_HELD)
-        scaled, take, wide, closes, used = Signal(), Signal(), Signal(), Signal(), Signal()
+        scaled, take, wide, narrow, closes, used = (
+            Signal(name=n) for n in ("scaled", "take", "wide", "narrow", "closes", "used")
+        )
         position, under_way = Signal(3), Signal(range(BLOCKS_HELD + 1))
         head = words.o.payload
         m.d.comb += [
             scaled.eq(word.recode & (word.recoding.block_scale == BlockScale.FP32)),
             wide.eq(word.recoding.source == FP32),
-            closes.eq(word.ends | word.fault | Mux(wide, position == 7, position == 3)),
+            narrow.eq(Cat(word.recoding.source == code for code in BYTES).any()),
+            closes.eq(word.ends | word.fault | (position == Mux(wide, 7, Mux(narrow, 1, 3)))),
             take.eq(self.i.valid & scaled & words.i.ready & (under_way != BLOCKS_HELD)),
             words.i.valid.eq(take),
             words.i.payload.word.eq(word),
@@ -73,51 +77,52 @@ class BlockScaler(wiring.Component):
         with m.Else():
             m.d.comb += [self.o.valid.eq(self.i.valid & ~scaled), out.word.eq(word), out.closes.eq(1)]
         m.d.comb += self.i.ready.eq(Mux(scaled, take, self.o.ready & ~words.o.valid))
-        self._largest(m, word, take, wide, closes, blocks)
+        self._largest(m, word, take, wide, narrow, closes, blocks)
         self._divide(m, blocks, found)
         return m
 
-    def _largest(self, m: Module, word, take: Value, wide: Value, closes: Value, blocks: Queue) -> None:
-        """Send each block's largest magnitude to `blocks`: of 16-bit formats their bits, in the upper half."""
+    def _largest(self, m: Module, word, take: Value, wide: Value, narrow: Value, closes: Value, blocks: Queue) -> None:
+        """Send each block's largest magnitude to `blocks`: of narrower formats their bits, at the upper end."""
         lanes = []
         for lane in range(LANES):
-            bits = word.data.word_select(lane, 32)
-            low, high, larger = (Signal(15, name=f"{name}{lane}") for name in ("low", "high", "larger"))
-            magnitude = Signal(31, name=f"magnitude{lane}")
+            data, magnitude = Signal(32, name=f"data{lane}"), Signal(31, name=f"magnitude{lane}")
+            halves, quarters = (
+                Signal(width, name=f"{name}{lane}") for name, width in (("halves", 15), ("quarters", 7))
+            )
+            there = Cat((word.size > 4 * lane + byte).replicate(8) for byte in range(4))
+            parts = [data.word_select(byte, 8)[:7] for byte in range(4)]
             with m.If(take):
                 m.d.comb += [
-                    low.eq(Mux(word.size > 4 * lane, bits[:15], 0)),
-                    high.eq(Mux(word.size > 4 * lane + 2, bits[16:31], 0)),
-                    larger.eq(Mux(low > high, low, high)),
-                    magnitude.eq(
-                        Mux(wide, Mux(word.size > 4 * lane, bits[:31], 0), Cat(C(0, 16), larger)),
-                    ),
+                    data.eq(word.data.word_select(lane, 32) & there),
+                    halves.eq(_larger(data[:15], data[16:31])),
+                    quarters.eq(_larger(_larger(parts[0], parts[1]), _larger(parts[2], parts[3]))),
+                    magnitude.eq(Mux(wide, data[:31], Mux(narrow, Cat(C(0, 24), quarters), Cat(C(0, 16), halves)))),
                 ]
             lanes.append(magnitude)
         while len(lanes) > 1:
             following = []
             for a, b in zip(lanes[::2], lanes[1::2], strict=True):
                 larger = Signal(31, name=f"larger{len(lanes)}_{len(following)}")
-                m.d.comb += larger.eq(Mux(a > b, a, b))
+                m.d.comb += larger.eq(_larger(a, b))
                 following.append(larger)
             lanes = following
         taken, ended, largest = Signal(), Signal(reset_less=True), Signal(31, reset_less=True)
         kept, block = Signal(31), blocks.i.payload
-        fp16, e4m3, running = Signal(reset_less=True), Signal(reset_less=True), Signal(31)
+        source, e4m3, running = Signal(4, reset_less=True), Signal(reset_less=True), Signal(31)
         m.d.sync += taken.eq(take)
         with m.If(take):
             m.d.sync += [
                 largest.eq(lanes[0]),
                 ended.eq(closes),
-                fp16.eq(word.recoding.source == FP16),
+                source.eq(word.recoding.source),
                 e4m3.eq(word.recoding.target == E4M3),
             ]
         m.d.comb += [
-            running.eq(Mux(largest > kept, largest, kept)),
+            running.eq(_larger(largest, kept)),
             blocks.i.valid.eq(taken & ended),
             block.block.amax.eq(running),
             block.block.e4m3.eq(e4m3),
-            block.fp16.eq(fp16),
+            block.source.eq(source),
         ]
         with m.If(taken):
             m.d.sync += kept.eq(Mux(ended, 0, running))
@@ -126,11 +131,12 @@ class BlockScaler(wiring.Component):
         """Let the dividers have the blocks in turn."""
         m.submodules.widen = widen = Widener()
         given, amax = blocks.o.payload, Signal(31)
+        narrow = Cat(given.source == code for code in BYTES).any()
         m.d.comb += [
-            widen.enable.eq(blocks.o.valid & given.fp16),
-            widen.i.eq(given.block.amax[16:]),
-            widen.fmt.eq(FP16),
-            amax.eq(Mux(given.fp16, widen.o[:31], given.block.amax)),
+            widen.enable.eq(blocks.o.valid & (given.source != FP32)),
+            widen.i.eq(Mux(narrow, given.block.amax[24:], given.block.amax[16:])),
+            widen.fmt.eq(given.source),
+            amax.eq(Mux(given.source == FP32, given.block.amax, widen.o[:31])),
         ]
         giving, taking = Signal(range(DIVIDERS)), Signal(range(DIVIDERS))
         for number in range(DIVIDERS):
@@ -148,3 +154,7 @@ class BlockScaler(wiring.Component):
             m.d.sync += giving.eq(giving + 1)
         with m.If(found.i.valid & found.i.ready):
             m.d.sync += taking.eq(taking + 1)
+
+
+def _larger(a: Value, b: Value) -> Value:
+    return Mux(a > b, a, b)

@@ -91,8 +91,8 @@ class Quotients(wiring.Component):
         found = self.o.payload
         with m.If(self.o.valid):
             m.d.comb += [
-                found.scale.eq(self._rounded(m, "scale", scale, by_seven.any(), exponent - shift - 2)),
-                found.inverse.eq(self._rounded(m, "inverse", inverse, by_amax.any(), shift + 256 - exponent)),
+                found.scale.eq(self._rounded(m, "scale", scale, exponent - shift - 2)),
+                found.inverse.eq(self._rounded(m, "inverse", inverse, shift + 256 - exponent)),
             ]
             with m.If(infinite):
                 m.d.comb += [found.scale.eq(0xFF << 23), found.inverse.eq(0)]
@@ -100,14 +100,17 @@ class Quotients(wiring.Component):
                 m.d.comb += [found.scale.eq(CANONICAL_NAN), found.inverse.eq(CANONICAL_NAN)]
         return m
 
-    def _rounded(self, m: Module, name: str, digits: Value, more: Value, exponent: Value) -> Value:
-        """FP32 bits of a quotient; `exponent`: its exponent field, if all digits count; `more`: there is a rest."""
+    def _rounded(self, m: Module, name: str, digits: Value, exponent: Value) -> Value:
+        """FP32 bits of a quotient; `exponent`: its exponent field, if all digits count.
+
+        The first digit that is left out decides, since no quotient lies half way between two numbers: where the
+        division by 7, or of 7, ends at all, the quotient has no more than 24 digits (tests/test_dma_convert.py).
+        """
         large, field, kept = digits[-1], Signal(8, name=f"{name}_field"), Signal(24, name=f"{name}_kept")
-        half, below = Signal(name=f"{name}_half"), Signal(name=f"{name}_below")
+        half = Signal(name=f"{name}_half")
         m.d.comb += [
             field.eq(exponent - ~large),
             kept.eq(Mux(large, digits[2:], digits[1:])),
             half.eq(Mux(large, digits[1], digits[0])),
-            below.eq((large & digits[0]) | more),
         ]
-        return Cat(kept[:23], field) + (half & (below | kept[0]))
+        return Cat(kept[:23], field) + half

@@ -13,6 +13,7 @@ __all__ = ["RowShape", "converted_rows", "plain_rows", "present_rows", "turned_r
 
 FP32 = FORMATS["fp32"].code
 HALVES = [fmt.code for fmt in FORMATS.values() if fmt.bits == 16]
+BYTES = [fmt.code for fmt in FORMATS.values() if fmt.bits == 8]
 Fields = Mapping[str, Value]
 
 
@@ -76,15 +77,15 @@ def converted_rows(m: Module, given: Fields, row, converts: Value, start: Value,
     length, place_bytes, elements = Signal(17), Signal(17), Signal(16)
     stride, scaled = Signal(32, reset_less=True), row.recoding.block_scale != BlockScale.NONE
     source, target, block_scale = given["source_format"], given["target_format"], given["block_scale"]
-    wide = source == FP32
+    wide, narrow = source == FP32, Cat(source == code for code in BYTES).any()
     m.d.comb += [
         length.eq(given["bytes"]),
         place_bytes.eq(given["bytes"]),
-        elements.eq(Mux(wide, (given["bytes"] + 2) >> 2, given["bytes"] >> 1)),
+        elements.eq(Mux(wide, (given["bytes"] + 3) >> 2, Mux(narrow, given["bytes"], (given["bytes"] + 1) >> 1))),
         ends.eq(~scaled | row.beside),
     ]
     with m.If(converts):
-        m.d.comb += [length.eq(elements), place_bytes.eq(elements << Mux(wide, 2, 1))]
+        m.d.comb += [length.eq(elements), place_bytes.eq(elements << Mux(wide, 2, ~narrow))]
         with m.If(target == FP32):
             m.d.comb += length.eq(elements << 2)
         with m.Elif(Cat(target == code for code in HALVES).any()):

@@ -17,9 +17,9 @@ from gemel_golden.formats import FORMATS, Format
 from gemel_golden.isa import BlockScale
 from gemel_golden.rounding import encode
 
-__all__ = ["REFERENCES", "copy", "copy_fp8", "copy_mx"]
+__all__ = ["REFERENCES", "conversion", "copy", "copy_fp8", "copy_mx"]
 
-SOURCES, TARGETS = ("fp32", "bf16", "fp16"), ("fp32", "bf16", "fp16", "e4m3", "e5m2")
+FLOATS = ("fp32", "bf16", "fp16", "e4m3", "e5m2")
 NARROW = ("e4m3", "e5m2")
 MX_BLOCK, FP8_BLOCK = 32, 128
 """Elements that share a scale."""
@@ -29,22 +29,17 @@ def copy(x: Values, dtype: str | None = None, *, scale: float = 1.0, out: Tensor
     """x, any view, in a new dense tensor, or in `out`, any view of x's shape; in format `dtype` (out's or x's own).
 
     With another format, or a scale, elements are x * scale rounded to FP32 and then to the format, nearest even; e4m3
-    and e5m2 saturate. From fp32, bf16 and fp16 to these, e4m3 and e5m2; every other format is copied as it is. What is
+    and e5m2 saturate. Between fp32, bf16, fp16, e4m3 and e5m2; every other format is copied as it is. What is
     side by side in x and not in out is transposed on the way (not in 4-bit formats); where nothing is side by side, in
     x or in out, elements go one by one.
     """
     target = format_of(dtype) if dtype is not None else out.format if out is not None else _format(x)
     if out is not None and (out.shape != x.shape or out.format is not target):
         raise ValueError(f"out is {out.dtype} {out.shape}; the copy is {target} {x.shape}")
-    how: dict[str, int] = {}
-    if target is not _format(x) or scale != 1.0:
-        _check("copy", x, target, TARGETS)
-        how = {"factor": int(np.float32(scale).view(np.uint32))}
+    how = conversion("copy", x, target, scale)
     if not isinstance(x, Tensor):
         return _copied(x, target.name, scale)
     found = empty(x.device, x.shape, target) if out is None else out
-    if how:
-        how |= {"source_format": x.format.code, "target_format": target.code}
     _run(CopySpec(axes=_axes(x, found, whole=out is not None), source=_size(x), target=_size(found), how=how), x, found)
     return found
 
@@ -52,7 +47,8 @@ def copy(x: Values, dtype: str | None = None, *, scale: float = 1.0, out: Tensor
 def copy_mx(x: Values, dtype: str = "e4m3") -> tuple[Any, Any]:
     """(codes, scales) of x (..., C) in MX, as `quantise_mx` gives them, by a copy: the vector core has no part in it.
 
-    x: fp32, bf16 or fp16, any view; dtype: e4m3 or e5m2; scales: e8m0 (..., ceil(C / 32)), of an array their codes.
+    x: fp32, bf16, fp16 or FP8, any view; dtype: e4m3 or e5m2; scales: e8m0 (..., ceil(C / 32)), of an array their
+    codes.
     """
     target = format_of(dtype)
     _check("copy_mx", x, target, NARROW)
@@ -65,9 +61,9 @@ def copy_mx(x: Values, dtype: str = "e4m3") -> tuple[Any, Any]:
 def copy_fp8(x: Values, dtype: str = "e4m3", *, by_group: bool = False) -> tuple[Any, Any]:
     """(codes, scales) of x (..., C) in FP8 with an fp32 scale for each 1 x 128 elements, by a copy.
 
-    As `quantise(x, dtype, by="1x128")` gives them for amax below 2^126. x: fp32, bf16 or fp16, any view; dtype: e4m3 or
-    e5m2; scales: (..., ceil(C / 128)). by_group: those of a matrix are the view of a (ceil(C / 128), R) tensor, which
-    `matmul` takes as `a_scale`.
+    As `quantise(x, dtype, by="1x128")` gives them for amax below 2^126. x: fp32, bf16, fp16 or FP8, any view; dtype:
+    e4m3 or e5m2; scales: (..., ceil(C / 128)). by_group: those of a matrix are the view of a (ceil(C / 128), R) tensor,
+    which `matmul` takes as `a_scale`.
     """
     target = format_of(dtype)
     _check("copy_fp8", x, target, NARROW)
@@ -80,15 +76,31 @@ def copy_fp8(x: Values, dtype: str = "e4m3", *, by_group: bool = False) -> tuple
     return _quantised(x, target, scales, FP8_BLOCK, BlockScale.FP32), scales
 
 
+def conversion(name: str, x: Values, target: Format, scale: float = 1.0) -> dict[str, int]:
+    """The fields of STORE_CONVERT that make x * scale in a format; none where it is x's own, and nothing is to be done.
+
+    Raises ValueError, in the name of a kernel, for formats that can't be converted.
+    """
+    source = _format(x)
+    if target is source and scale == 1.0:
+        return {}
+    _check(name, x, target, FLOATS)
+    return {
+        "factor": int(np.float32(scale).view(np.uint32)),
+        "source_format": source.code,
+        "target_format": target.code,
+    }
+
+
 def _format(x: Values) -> Format:
     return x.format if isinstance(x, Tensor) else format_of(x.dtype)
 
 
 def _check(name: str, x: Values, target: Format, targets: tuple[str, ...]) -> None:
     source = _format(x)
-    if source.name not in SOURCES or target.name not in targets:
-        verb = "converts" if targets is TARGETS else "quantises"
-        raise ValueError(f"{name} {verb} {', '.join(SOURCES)} to {', '.join(targets)}, not {source} to {target}")
+    if source.name not in FLOATS or target.name not in targets:
+        verb = "converts" if targets is FLOATS else "quantises"
+        raise ValueError(f"{name} {verb} {', '.join(FLOATS)} to {', '.join(targets)}, not {source} to {target}")
 
 
 def _size(x: Tensor) -> int:

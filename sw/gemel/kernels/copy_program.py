@@ -19,6 +19,8 @@ PIECE = 32 << 10
 """Bytes of a piece in L1 at most: together they hide the memory's latency."""
 PIECES = 8
 """Pieces in L1 at least: some are loaded while others are stored."""
+CONVERTED_BYTES = 16 << 10
+"""Bytes of a row that is converted at most."""
 TURNED_BYTES = 512
 """Bytes of a turned row in a piece at most."""
 
@@ -120,7 +122,7 @@ class _Builder:
             across = WORD // size
             wide = min(TURNED_BYTES, self.piece // across // WORD * WORD) // size // unit * unit
         else:
-            across, wide = 1, self.piece // size // unit * unit
+            across, wide = 1, min(self.piece, CONVERTED_BYTES if self.spec.how else self.piece) // size // unit * unit
         wide = min(along.size, unit if self.spec.split else wide)
         pitch = -(-wide * size // CHUNK)
         high = min(lines.size, self.piece // (pitch * CHUNK) // across * across, (1 << 16) - 1)

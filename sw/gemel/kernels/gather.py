@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from gemel.dtypes import dtype as format_of
+from gemel.kernels.copy import conversion, copy
+from gemel.kernels.copy_program import CONVERTED_BYTES
 from gemel.kernels.rows import Values
 from gemel.kernels.schedule import Region, Schedule
 from gemel.tensors import Tensor, empty
@@ -24,23 +27,31 @@ ROW_LIMIT = 1 << 16
 SUMS = ("fp32", "int32", "bf16")
 
 
-def gather(table: Values, indices: Values) -> Any:
+def gather(table: Values, indices: Values, *, dtype: str | None = None) -> Any:
     """The rows of table (V, D) that indices (N,) name, (N, D); -1 names a row of zeros.
 
-    indices: int32. An index from V on is a fault of the launch (DeviceFault, code INDEX), for arrays an IndexError.
+    indices: int32. dtype: the result's format, converted to on the way as `copy` does it. An index from V on is a fault
+    of the launch (DeviceFault, code INDEX), for arrays an IndexError.
     """
+    fmt = format_of(dtype if dtype is not None else table.dtype)
     if not isinstance(table, Tensor):
-        return _reference(table, np.asarray(indices))
+        return _reference(table, np.asarray(indices), fmt.name)
     if not isinstance(indices, Tensor):
         raise TypeError("gather takes tensors or arrays, not some of both")
-    result = empty(table.device, (indices.shape[0], table.shape[1]), table.format)
-    _run("gather", table, indices, result, _gather)
+    how = conversion("gather", table, fmt)
+    if how and _row_bytes(table) > CONVERTED_BYTES:
+        raise ValueError(
+            f"gather: a row of {_row_bytes(table)} bytes is longer than {CONVERTED_BYTES}, what is converted"
+        )
+    result = empty(table.device, (indices.shape[0], table.shape[1]), fmt)
+    _run("gather", table, indices, result, _gather(how))
     return result
 
 
-def embedding(table: Values, indices: Values) -> Any:
-    """The rows of table (V, D) for indices of any shape: that shape, and D. `scatter_add` makes its gradient."""
-    return gather(table, indices.reshape(-1)).reshape(*indices.shape, table.shape[1])
+def embedding(table: Values, indices: Values, *, dtype: str | None = None) -> Any:
+    """The rows of table (V, D) for indices of any shape: that shape, and D; dtype: as `gather`'s. `scatter_add` makes
+    its gradient."""
+    return gather(table, indices.reshape(-1), dtype=dtype).reshape(*indices.shape, table.shape[1])
 
 
 def scatter(table: Tensor, indices: Tensor, rows: Tensor) -> None:
@@ -48,6 +59,7 @@ def scatter(table: Tensor, indices: Tensor, rows: Tensor) -> None:
 
     Types and faults as `gather`'s.
     """
+    _same(table, rows, "scatter")
     _run("scatter", table, indices, rows, _scatter(Opcode.SCATTER))
 
 
@@ -57,6 +69,7 @@ def scatter_add(table: Tensor, indices: Tensor, rows: Tensor) -> None:
     Both of fp32 (each sum rounded to nearest even), int32 (which wraps) or bf16 (each sum rounded from FP32), D a
     multiple of 4 bytes. Faults as `gather`'s.
     """
+    _same(table, rows, "scatter_add")
     if table.dtype not in SUMS:
         raise ValueError(f"scatter_add: sums are of {', '.join(SUMS)}, not of {table.dtype}")
     if _row_bytes(table) % 4:
@@ -97,8 +110,13 @@ def _row_bytes(x: Tensor) -> int:
     return -(-x.shape[1] * x.format.bits // 8)
 
 
+def _same(table: Tensor, rows: Tensor, name: str) -> None:
+    if table.dtype != rows.dtype:
+        raise ValueError(f"{name}: a table of {table.dtype} and rows of {rows.dtype} don't belong together")
+
+
 def _check(name: str, table: Tensor, indices: Tensor, rows: Tensor) -> None:
-    if table.ndim != 2 or rows.ndim != 2 or table.shape[1] != rows.shape[1] or table.dtype != rows.dtype:
+    if table.ndim != 2 or rows.ndim != 2 or table.shape[1] != rows.shape[1]:
         raise ValueError(
             f"{name}: a table of {table.dtype} {table.shape} and rows of {rows.dtype} {rows.shape} "
             "don't belong together"
@@ -144,11 +162,14 @@ def _piece(config: ChipConfig, pitch: int) -> int:
     return max(1, min(1 << 12, config.l1_bytes // BUFFERS // (pitch * CHUNK + 2 * WORD)))
 
 
-def _gather(
-    schedule: Schedule, by_index: dict[str, int], in_order: dict[str, int], named: Region, place: Region
-) -> None:
-    schedule.emit(Opcode.GATHER, by_index, reads=[named], writes=[place])
-    schedule.emit(Opcode.STORE, in_order, reads=[place])
+def _gather(how: dict[str, int]) -> Emit:
+    def emit(
+        schedule: Schedule, by_index: dict[str, int], in_order: dict[str, int], named: Region, place: Region
+    ) -> None:
+        schedule.emit(Opcode.GATHER, by_index, reads=[named], writes=[place])
+        schedule.emit(Opcode.STORE_CONVERT if how else Opcode.STORE, in_order | how, reads=[place])
+
+    return emit
 
 
 def _scatter(opcode: Opcode, **options: int) -> Emit:
@@ -162,14 +183,14 @@ def _scatter(opcode: Opcode, **options: int) -> Emit:
     return emit
 
 
-def _reference(table: Any, indices: Any) -> Any:
+def _reference(table: Any, indices: Any, dtype: str | None = None) -> Any:
     index = indices.astype(np.int64) & NO_ROW
     absent = index == NO_ROW
     if (index[~absent] >= len(table)).any():
         raise IndexError(f"an index lies beyond the table's {len(table)} rows")
     found = table[np.where(absent, 0, index)]
     found[absent] = 0
-    return found
+    return copy(found, dtype)
 
 
 REFERENCES: Mapping[str, Callable[..., Any]] = {"gather": _reference}
