@@ -54,18 +54,23 @@ class _Builder:
         self.pieces = cut(spec.chunks, self.blocking.chunks)
         b, (a_bytes, b_bytes, d_bytes) = self.blocking, self._sizes(self.blocking)
         self.a_slots = self._regions(b.high - 1 + A_SLOTS, a_bytes)
-        self.b_slots = self._regions(2 * b.wide, b_bytes)
+        self.sets = self._sets(b)
+        self.b_slots = self._regions(self.sets * b.wide, b_bytes)
         self.d_slots = self._regions(b.high + 1, d_bytes)
         self.sums = self._regions(
             b.high * b.wide if len(self.pieces) > 1 else 0, d_strip_bytes(self.tile, self.tile, 32)
         )
-        self.biases = self._regions(2 * b.wide if spec.bias else 0, BIAS_BYTES)
+        self.biases = self._regions(self.sets * b.wide if spec.bias else 0, BIAS_BYTES)
         self.held: dict[int, tuple[int, int]] = {}
 
     def _sizes(self, blocking: _Blocking) -> tuple[int, int, int]:
         """Bytes of a strip of pixels, of weights and of the result."""
         a, b = (-(-rows // 2) * WORD * blocking.chunks for rows in (self.high, self.wide))
         return a, b, d_strip_bytes(self.tile, self.tile * blocking.wide, self.spec.out_format.bits)
+
+    def _sets(self, blocking: _Blocking) -> int:
+        """Sets of weights in L1: one is loaded while another is in use, unless there is only one."""
+        return 1 if blocking.chunks == self.spec.chunks and blocking.wide >= len(self.columns) else 2
 
     def _choose(self) -> _Blocking:
         """The whole inner dimension in L1 if that fits, with as many output channels as do; else pieces of it."""
@@ -76,7 +81,11 @@ class _Builder:
         cut = [_Blocking(chunks, min(n, most[0]), min(n, most[1])) for chunks in cuts for n in (4, 2, 1)]
         for found in whole + cut:
             a, b, d = self._sizes(found)
-            used = a * (found.high - 1 + A_SLOTS) + (b + BIAS_BYTES) * 2 * found.wide + d * (found.high + 1)
+            used = (
+                a * (found.high - 1 + A_SLOTS)
+                + (b + BIAS_BYTES) * self._sets(found) * found.wide
+                + d * (found.high + 1)
+            )
             if found.chunks < spec.chunks:
                 used += found.high * found.wide * d_strip_bytes(self.tile, self.tile, 32)
             if used <= self.limit:
@@ -121,7 +130,7 @@ class _Builder:
     def _weights(self, channel: int, piece: int) -> int:
         """The slot of a strip of weights."""
         block = channel // self.blocking.wide * len(self.pieces) + piece
-        return block % 2 * self.blocking.wide + channel % self.blocking.wide
+        return block % self.sets * self.blocking.wide + channel % self.blocking.wide
 
     def _bias(self, channel: int) -> Region:
         return self.biases[channel % len(self.biases)]
