@@ -55,14 +55,17 @@ class RecodePacker(wiring.Component):
         for name, width in (("wide", 32), ("half", 16), ("byte", 8)):
             chosen = [fmt.code for fmt in FORMATS.values() if fmt.bits == width]
             m.d.comb += bits[name].eq(Cat(step.target == code for code in chosen).any())
-        used, gives, final = Signal(), Signal(), Signal()
+        used, gives, final, full = Signal(), Signal(), Signal(), Signal()
+        pushed, after = Signal(AXI_DATA_BITS), Signal(range(PER_WORD + 1))
         narrow = Cat(code[:8] for code in codes)
         m.d.comb += [
             self.idle.eq(~draining),
             # Elements of 32 bits take two words, those of 8 bits half of one.
             final.eq(~bits["wide"] | second | (step.ends & step.short) | step.fault),
             gives.eq(~bits["byte"] | second | step.ends | step.fault),
-            used.eq(self.i.valid & ~draining & (self.o.ready | ~gives)),
+            # While scales go out, a step is taken that gives nothing yet.
+            full.eq((after == PER_WORD) | step.ends),
+            used.eq(self.i.valid & Mux(draining, ~gives & ~(step.scaled & full), self.o.ready | ~gives)),
             self.i.ready.eq(used & final),
             self.o.payload.fault.eq(step.fault & ~draining),
             scales.o.ready.eq(draining & self.o.ready),
@@ -81,10 +84,8 @@ class RecodePacker(wiring.Component):
             with m.Else():
                 m.d.comb += self.o.payload.data.eq(narrow)
 
-        full, pushed, after = Signal(), Signal(AXI_DATA_BITS), Signal(range(PER_WORD + 1))
         m.d.comb += [
             after.eq(place + Mux(step.fp32, 4, 1)),
-            full.eq((after == PER_WORD) | step.ends),
             pushed.eq(gathered),
             scales.i.valid.eq(used & final & step.scaled & full),
             scales.i.payload.eq(pushed),
@@ -98,7 +99,9 @@ class RecodePacker(wiring.Component):
             with m.If(~gives):
                 m.d.sync += low.eq(narrow)
             with m.If(final & step.scaled):
-                m.d.sync += [gathered.eq(pushed), place.eq(Mux(full, 0, after)), draining.eq(step.ends)]
+                m.d.sync += [gathered.eq(pushed), place.eq(Mux(full, 0, after))]
+                with m.If(step.ends):
+                    m.d.sync += draining.eq(1)
         with m.If(draining & scales.o.valid & self.o.ready & (held == 1)):
             m.d.sync += draining.eq(0)
         return m
