@@ -180,6 +180,8 @@ def test_errors_name_shapes(device: gemel.Device) -> None:
     ):
         with pytest.raises(ValueError, match=message):
             gemel.conv2d(*bad)
+    with pytest.raises(TypeError, match="not some of both"):
+        gemel.conv2d(x, weight.numpy())
     with pytest.raises(ValueError, match=r"stride beyond 1\.\.31"):
         gemel.conv2d(x, weight, stride=32)
     with pytest.raises(ValueError, match=r"result is fp32 \(1, 3, 4, 4\)"):

@@ -170,6 +170,8 @@ def _format(x: Values) -> Format:
 
 def check_operands(x: Values, weight: Values, out: Format) -> None:
     """Raise ValueError unless images, kernels and the result's format are the chip's and fit each other."""
+    if isinstance(x, Tensor) != isinstance(weight, Tensor):
+        raise TypeError("conv2d takes tensors or arrays, not some of both")
     if x.ndim != 4 or weight.ndim != 4 or x.shape[3] != weight.shape[3] or 0 in (*x.shape[1:], *weight.shape):
         raise ValueError(f"conv2d: images {x.shape} (N, H, W, C) and kernels {weight.shape} (O, KH, KW, C) don't fit")
     if max(x.shape[1:3]) > SIZE_LIMIT:
