@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import gemel
+from gemel.bench.matmul import from_memory, product_of
 from gemel.kernels.matmul_epilogue import EPILOGUES
 from gemel.kernels.matmul_reference import fused_reference
 from gemel.kernels.split import split_product
@@ -62,6 +63,19 @@ def test_formats(device, a, out, aux, rng):
     for name in ("gelu_aux_bias", "dgelu"):
         case = EpilogueCase(m=6, n=36, k=64, epilogue=name, a=a, b=a, out=out, aux=aux, approximate="tanh", c=True)
         assert_exact(device, case, rng)
+
+
+SCALED = [
+    ("e4m3", "mx", "gelu_aux_bias"),
+    ("e4m3", "fp32", "bgrada"),
+    ("bf16", "fp32", "bgradb"),
+    ("e2m1", "nvfp4", "bgradb"),
+]
+
+
+@pytest.mark.parametrize(("name", "scales", "epilogue"), SCALED)
+def test_block_scales(device, name, scales, epilogue):
+    assert from_memory(device, product_of(9, 135, 200, name, scales=scales, epilogue=epilogue)).exact
 
 
 @pytest.mark.parametrize("sizes", [(0, 5, 3), (3, 0, 5), (3, 5, 0)])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import gemel
+from gemel.bench.matmul import from_memory, product_of
 from gemel.kernels.matmul_epilogue import EPILOGUES
 from gemel.kernels.matmul_reference import fused_reference
 from gemel_verif.epilogue_cases import EpilogueCase, random_epilogue_case, run_epilogue
@@ -20,6 +21,12 @@ def assert_exact(device, case, rng):
 def test_every_epilogue(device, name, rng):
     for a, b, out in FORMATS:
         assert_exact(device, random_epilogue_case(rng, name, a, b, out, largest=72), rng)
+
+
+@pytest.mark.parametrize(("name", "scales"), [("e4m3", "fp32"), ("e2m1", "nvfp4"), ("bf16", "mx")])
+def test_block_scales(device, name, scales):
+    for epilogue in ("relu_aux", "bgrada", "bgradb"):
+        assert from_memory(device, product_of(135, 40, 200, name, scales=scales, epilogue=epilogue)).exact
 
 
 @pytest.mark.parametrize("name", ["gelu_aux_bias", "drelu_bgrad", "bgradb"])
