@@ -28,13 +28,12 @@ PROOFS: dict[str, tuple[Callable[[], Any], Literal["bmc", "prove"], int, int]] =
     "fork": (lambda: ForkProperties(), "bmc", 12, 40),
     "fork, for ever": (lambda: ForkProperties(PATIENCE), "prove", 8, 8),
     "read arbiter": (lambda: ReadProperties(3), "bmc", 8, 16),
-    "write arbiter": (lambda: WriteProperties(2), "bmc", 7, 14),
+    "write arbiter": (lambda: WriteProperties(2), "bmc", 7, 11),
     "read guard": (lambda: ReadGuardProperties(), "bmc", 8, 16),
     "write guard": (lambda: WriteGuardProperties(), "bmc", 8, 16),
     "read splitter": (lambda: ReadSplitterProperties(), "bmc", 8, 10),
-    "read splitter, in time": (lambda: ReadSplitterProperties(6), "bmc", 9, 12),
+    "read splitter, drained": (lambda: ReadSplitterProperties(12), "bmc", 6, 17),
     "write splitter": (lambda: WriteSplitterProperties(), "bmc", 7, 9),
-    "write splitter, in time": (lambda: WriteSplitterProperties(8), "bmc", 9, 12),
     "semaphores, for ever": (lambda: SemaphoreProperties(3), "prove", 3, 4),
 }
 """Properties, kind of proof, depth in cycles in every run of the tests, and depth of `make formal`."""

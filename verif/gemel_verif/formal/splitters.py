@@ -11,7 +11,7 @@ from gemel_rtl.noc.read_splitter import ReadSplitter
 from gemel_rtl.noc.route import Route
 from gemel_rtl.noc.write_splitter import WriteSplitter
 from gemel_verif.formal.prover import assume, must
-from gemel_verif.formal.streams import bounded, held
+from gemel_verif.formal.streams import held
 
 __all__ = ["ReadSplitterProperties", "WriteSplitterProperties"]
 
@@ -21,21 +21,22 @@ COUNT = 2
 """Bits of the numbers of bursts and of a target's pieces: three are under way at most."""
 NUMBER = 4
 """Bits of a beat's number."""
-RESTLESS = 5
-"""The cycle from which on no side rests, where a limit of time is claimed."""
+FREE = 4
+"""Cycles in which all sides rest as they like, where a limit of time is claimed."""
 
 
 def _moves(stream: Any) -> Value:
     return stream.valid & stream.ready
 
 
-def _restless(m: Module) -> Signal:
-    """High from cycle `RESTLESS` on."""
-    cycle, restless = Signal(range(RESTLESS + 1)), Signal()
-    m.d.comb += restless.eq(cycle == RESTLESS)
-    with m.If(~restless):
-        m.d.sync += cycle.eq(cycle + 1)
-    return restless
+class _Drain:
+    """Of a claim on time: `begun` is high from cycle `FREE` on, `over` from `limit` cycles later."""
+
+    def __init__(self, m: Module, limit: int):
+        cycle = Signal(range(FREE + limit + 1), name="cycle")
+        with m.If(cycle != FREE + limit):
+            m.d.sync += cycle.eq(cycle + 1)
+        self.begun, self.over = cycle >= FREE, cycle == FREE + limit
 
 
 class _Record:
@@ -70,6 +71,9 @@ class _Manager:
         last = PIECE_BEATS - 1
         assert [channel(CHIP, t * CHANNEL_GRANULE) for t in range(TARGETS)] == [0, 1]
         accepted = _moves(addresses)
+        self.waiting = Signal()
+        """The address was offered in the cycle before, and not taken."""
+        m.d.sync += self.waiting.eq(addresses.valid & ~addresses.ready)
         self.beats = Signal(NUMBER)
         """Beats of the addresses so far."""
         m.d.comb += [
@@ -100,7 +104,7 @@ class _Manager:
         self.bursts = _Record(m, "burst", accepted, (length, 2), *uses)
         self.done = Signal(COUNT)
         """Bursts that have ended, counted by whoever uses this."""
-        m.d.comb += assume((self.bursts.put - self.done)[:COUNT] != (1 << COUNT) - 1)
+        m.d.comb += assume(~accepted | ((self.bursts.put - self.done)[:COUNT] != (1 << COUNT) - 1))
 
     @property
     def waits(self) -> Value:
@@ -140,8 +144,8 @@ class _Beats:
 class ReadSplitterProperties(Elaboratable):
     """`ReadSplitter` between two targets that answer with the numbers of the beats that they are asked for.
 
-    Parameters: limit (0: all sides rest as they like. Otherwise they do so in the first `RESTLESS` cycles alone, and
-    then an address, or the next beat, waits so many cycles at most: whatever was lost would be waited for).
+    Parameters: limit (0: all sides rest as they like. Otherwise they do so in the first `FREE` cycles alone; then none
+    rests, no burst begins, and after so many cycles all have ended).
     """
 
     def __init__(self, limit: int = 0) -> None:
@@ -156,7 +160,7 @@ class ReadSplitterProperties(Elaboratable):
         m = Module()
         m.submodules.splitter = splitter = self.splitter
         ar, r = splitter.i.ar, splitter.i.r
-        restless = _restless(m)
+        drain = _Drain(m, self.limit)
         manager = _Manager(m, ar, self.target, self.length)
         for t, port in enumerate(splitter.o):
             asked = _Asked(m, t, port.ar, manager.pieces[t])
@@ -170,7 +174,7 @@ class ReadSplitterProperties(Elaboratable):
                 port.r.payload.last.eq(answer.last),
             ]
             if self.limit:
-                m.d.comb += assume(~restless | (port.ar.ready & (port.r.valid == owes)))
+                m.d.comb += assume(~drain.begun | (port.ar.ready & (port.r.valid == owes)))
 
         beat, number = Signal(2), Signal(NUMBER)
         last = beat == manager.bursts.of(manager.done)[0]
@@ -185,17 +189,18 @@ class ReadSplitterProperties(Elaboratable):
             m.d.sync += [number.eq(number + 1), beat.eq(Mux(last, 0, beat + 1)), manager.done.eq(manager.done + last)]
         held(m, r, "data", must)
         if self.limit:
-            m.d.comb += assume(~restless | r.ready)
-            bounded(m, restless & ar.valid & ~ar.ready, self.limit, "address", must)
-            bounded(m, restless & manager.waits & ~r.valid, self.limit, "answer", must)
+            m.d.comb += [
+                assume(~drain.begun | (r.ready & (~ar.valid | manager.waiting))),
+                must(~drain.over | ~manager.waits),
+            ]
         return m
 
 
 class WriteSplitterProperties(Elaboratable):
     """`WriteSplitter` between two targets that answer with errors where the solver wants them; beats are numbered.
 
-    Parameters: limit (0: all sides rest as they like. Otherwise they do so in the first `RESTLESS` cycles alone, and
-    then an address, a beat or the next answer waits so many cycles at most: whatever was lost would be waited for).
+    Parameters: limit (0: all sides rest as they like. Otherwise they do so in the first `FREE` cycles alone; then none
+    rests, no burst begins, and after so many cycles all have ended).
     """
 
     def __init__(self, limit: int = 0) -> None:
@@ -217,7 +222,7 @@ class WriteSplitterProperties(Elaboratable):
         m = Module()
         m.submodules.splitter = splitter = self.splitter
         aw, w, b = splitter.i.aw, splitter.i.w, splitter.i.b
-        restless = _restless(m)
+        drain = _Drain(m, self.limit)
         manager = _Manager(m, aw, self.target, self.length)
         sent = Signal(NUMBER)  # beats may run ahead of their addresses
         m.d.comb += [w.payload.data.eq(sent), w.payload.strb.eq(sent)]
@@ -246,7 +251,7 @@ class WriteSplitterProperties(Elaboratable):
                 must(port.b.ready | ~port.b.valid),
             ]
             if self.limit:
-                m.d.comb += assume(~restless | (port.aw.ready & port.w.ready & (port.b.valid == owes)))
+                m.d.comb += assume(~drain.begun | (port.aw.ready & port.w.ready & (port.b.valid == owes)))
 
         burst = manager.bursts.of(manager.done)
         wrong = Signal(TARGETS)
@@ -263,8 +268,8 @@ class WriteSplitterProperties(Elaboratable):
         held(m, b, "answer", must)
         if self.limit:
             owing = sent != manager.beats
-            m.d.comb += assume(~restless | (b.ready & (w.valid | ~owing)))
-            bounded(m, restless & aw.valid & ~aw.ready, self.limit, "address", must)
-            bounded(m, restless & owing & w.valid & ~w.ready, self.limit, "beat", must)
-            bounded(m, restless & manager.waits & ~b.valid, self.limit, "answer", must)
+            m.d.comb += [
+                assume(~drain.begun | (b.ready & (w.valid | ~owing) & (~aw.valid | manager.waiting))),
+                must(~drain.over | ~(manager.waits | owing)),
+            ]
         return m
