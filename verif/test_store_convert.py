@@ -146,4 +146,4 @@ def test_full_rate(rng: np.random.Generator, source: str, target: str, block_sca
     program = [conversion(rng, source, target, block_scale, **shape) for _ in range(4)]
     out = compare(DmaRun(opcode=Opcode.STORE, programs=[program], images=numbers(rng, source)))
     words = 4 * 16 * 1024 // WORD * max(1, FORMATS[target].bits // FORMATS[source].bits)
-    assert out["accesses"][-1] - out["accesses"][0] + 1 <= words + 64
+    assert out["accesses"][-1] - out["accesses"][0] + 1 <= words + 40

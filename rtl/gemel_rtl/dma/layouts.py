@@ -65,8 +65,8 @@ ROW = data.StructLayout(
 `constant`: `fill` takes L1's part. `indexed`: its index times the stride is still to be added; `fault`: that index is
 one (see `Indexer`). `accumulate`: it is added to memory's, in `format`; `serial`: such rows may overlap. `recode`: its
 elements are converted. `turn`: it is the first or last of a block whose columns, of 2^element bytes, become rows; of
-the last block of the instruction, if `block_final`. `beside`: its length is `beside_length`, as the end of turned rows,
-or as scales, which have no part in L1.
+the last block of the instruction, if `block_final`. What is stored is one block of all rows that have a part in L1.
+`beside`: its length is `beside_length`, as the end of turned rows, or as scales, which have no part in L1.
 """
 
 INDEXING = data.StructLayout({"l1": 32, "count": 16, "stride": 40, "limit": 32})

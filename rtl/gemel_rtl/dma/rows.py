@@ -157,4 +157,4 @@ class RowWalker(wiring.Component):
                 row.block_final.eq(end2),
             ]
         else:
-            m.d.comb += row.present.eq(1)
+            m.d.comb += [row.present.eq(1), row.block_last.eq(end1 & end2 & (left[2] == 0))]

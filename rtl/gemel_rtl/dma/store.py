@@ -74,7 +74,13 @@ class StoreUnit(wiring.Component):
         release = Module()
         row = hazards.o.payload
         sums = row.accumulate & row.present
-        sinks = [(places.i, 1), (targets.i, 1), (pending.i, 1), (sources.i, row.accumulate), (read_cutter.i, sums)]
+        sinks = [
+            (places.i, ~row.beside),
+            (targets.i, 1),
+            (pending.i, 1),
+            (sources.i, row.accumulate),
+            (read_cutter.i, sums),
+        ]
         fork(release, hazards.o, sinks, "row")
         self._release(release, pending, accumulator, cutter)
         m.submodules.walker = clear(walker)
@@ -94,6 +100,8 @@ class StoreUnit(wiring.Component):
         m.submodules.release = clear(release)
 
         m.d.comb += [sink.payload.eq(row) for sink, _ in sinks]
+        # Rows of scales, which may end the instruction, have no place in L1 and cost its reader no cycle.
+        m.d.comb += places.i.payload.last.eq(row.block_last)
         m.d.comb += [reads.abort.eq(self.sup.abort), read_cutter.eager.eq(reads.few)]
         wiring.connect(m, walker.retiring, retire.i)
         wiring.connect(m, walker.indexing, indexer.jobs)
