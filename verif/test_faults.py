@@ -187,13 +187,23 @@ def test_errors_in_memory(device: Device, rng: np.random.Generator, reader: str,
 def test_errors_in_instructions(device: Device, bits: tuple[int, ...]) -> None:
     """In the window, while the sequencer waits at the instruction before."""
     backend = backend_of(device)
+    device.reset()  # or registers still show the launch before, until this one has begun
     index = next(i for i, (name, _, _) in enumerate(backend.states()) if name.endswith(".fetch.window"))
     launch = device.launch(
-        gemel.assemble("LOAD mem=0x8000 bytes=64 valid_bytes=64 valid1=1 signal0=s1*1\nNOP wait0=s1*1\nHALT")
+        gemel.assemble("LOAD mem=0x8000 bytes=16384 valid_bytes=16384 valid1=1 signal0=s1*1\nNOP wait0=s1*1\nHALT")
     )
-    while device.read_register("core", "waiting") != 1 << Unit.SEQUENCER:
+
+    def waits() -> bool:
+        """Whether the launch has begun, and its second instruction waits."""
+        running = device.read_register("ring", "status") >> 1 & 1
+        core = [device.read_register("core", name) for name in ("sequencer_pc", "waiting")]
+        return bool(running) and core == [1, 1 << Unit.SEQUENCER]
+
+    while not waits():
         assert not launch.done
         backend.run(2)
+    backend.run(8)  # what comes behind the instruction that waits is there too
+    assert waits()
     for bit in bits:
         backend.upset(index, 2, bit)
     if len(bits) == 1:
