@@ -14,13 +14,13 @@ from gemel_rtl.interfaces import AXI_DATA_BITS
 from gemel_rtl.noc.queue import Queue
 from gemel_rtl.numeric.round import CANONICAL_NAN
 from gemel_rtl.shared import Shared
+from gemel_rtl.tensor.formats import has_bits
 
 __all__ = ["LANES", "Recoder"]
 
 LANES = 32
 """Elements of a step, and of a block that shares an MX scale."""
 FP32 = FORMATS["fp32"].code
-BYTES = [fmt.code for fmt in FORMATS.values() if fmt.bits == 8]
 DEPTH = 16
 """Steps under way or waiting: more than the lanes' latency."""
 TAG = data.StructLayout({"recoding": RECODING, "scaled": 1, "scale": 32, "ends": 1, "short": 1, "fault": 1})
@@ -56,7 +56,7 @@ class Recoder(wiring.Component):
             plain.eq(given.valid & ~word.recode & (under_way == 0) & packer.idle),
             # Two words of 32-bit elements make a step, unless the row ends with the first.
             go.eq(take & (~wide | half | word.ends | word.fault)),
-            narrow.eq(Cat(word.recoding.source == code for code in BYTES).any()),
+            narrow.eq(has_bits(word.recoding.source, 8)),
             # A word of 8-bit elements is two steps, unless the row ends with the first.
             used.eq(~narrow | upper | (word.ends & (word.size <= LANES)) | word.fault),
             given.ready.eq(Mux(word.recode, take & used, plain & self.o.ready)),

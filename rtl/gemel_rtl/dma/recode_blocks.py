@@ -11,6 +11,7 @@ from gemel_rtl.dma.recode_quotients import BLOCK, QUOTIENTS, Quotients
 from gemel_rtl.interfaces import AXI_DATA_BITS
 from gemel_rtl.noc.queue import Queue
 from gemel_rtl.numeric.widen import Widener
+from gemel_rtl.tensor.formats import has_bits
 
 __all__ = ["SCALED", "BlockScaler"]
 
@@ -19,7 +20,6 @@ SCALED = data.StructLayout({"word": WORDS, "scale": 32, "closes": 1})
 
 LANES = AXI_DATA_BITS // 32
 FP32, E4M3 = FORMATS["fp32"].code, FORMATS["e4m3"].code
-BYTES = [fmt.code for fmt in FORMATS.values() if fmt.bits == 8]
 DIVIDERS = 4
 """Of 15 cycles each: four are enough for a block of four words, 128 elements of 16 bits, every four cycles."""
 WORDS_HELD = 32
@@ -53,7 +53,7 @@ class BlockScaler(wiring.Component):
         m.d.comb += [
             scaled.eq(word.recode & (word.recoding.block_scale == BlockScale.FP32)),
             wide.eq(word.recoding.source == FP32),
-            narrow.eq(Cat(word.recoding.source == code for code in BYTES).any()),
+            narrow.eq(has_bits(word.recoding.source, 8)),
             closes.eq(word.ends | word.fault | (position == Mux(wide, 7, Mux(narrow, 1, 3)))),
             take.eq(self.i.valid & scaled & words.i.ready & (under_way != BLOCKS_HELD)),
             words.i.valid.eq(take),
@@ -131,7 +131,7 @@ class BlockScaler(wiring.Component):
         """Let the dividers have the blocks in turn."""
         m.submodules.widen = widen = Widener()
         given, amax = blocks.o.payload, Signal(31)
-        narrow = Cat(given.source == code for code in BYTES).any()
+        narrow = has_bits(given.source, 8)
         m.d.comb += [
             widen.enable.eq(blocks.o.valid & (given.source != FP32)),
             widen.i.eq(Mux(narrow, given.block.amax[24:], given.block.amax[16:])),

@@ -3,17 +3,16 @@
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from amaranth.hdl import C, Cat, Module, Mux, Signal, Value, signed
+from amaranth.hdl import C, Module, Mux, Signal, Value, signed
 
 from gemel_golden.config import WORD
 from gemel_golden.formats import FORMATS
 from gemel_golden.isa import BlockScale
+from gemel_rtl.tensor.formats import has_bits
 
 __all__ = ["RowShape", "converted_rows", "plain_rows", "present_rows", "turned_rows"]
 
 FP32 = FORMATS["fp32"].code
-HALVES = [fmt.code for fmt in FORMATS.values() if fmt.bits == 16]
-BYTES = [fmt.code for fmt in FORMATS.values() if fmt.bits == 8]
 Fields = Mapping[str, Value]
 
 
@@ -77,7 +76,7 @@ def converted_rows(m: Module, given: Fields, row, converts: Value, start: Value,
     length, place_bytes, elements = Signal(17), Signal(17), Signal(16)
     stride, scaled = Signal(32, reset_less=True), row.recoding.block_scale != BlockScale.NONE
     source, target, block_scale = given["source_format"], given["target_format"], given["block_scale"]
-    wide, narrow = source == FP32, Cat(source == code for code in BYTES).any()
+    wide, narrow = source == FP32, has_bits(source, 8)
     m.d.comb += [
         length.eq(given["bytes"]),
         place_bytes.eq(given["bytes"]),
@@ -88,7 +87,7 @@ def converted_rows(m: Module, given: Fields, row, converts: Value, start: Value,
         m.d.comb += [length.eq(elements), place_bytes.eq(elements << Mux(wide, 2, ~narrow))]
         with m.If(target == FP32):
             m.d.comb += length.eq(elements << 2)
-        with m.Elif(Cat(target == code for code in HALVES).any()):
+        with m.Elif(has_bits(target, 16)):
             m.d.comb += length.eq(elements << 1)
     with m.If(start):
         m.d.sync += [

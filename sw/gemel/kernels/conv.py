@@ -84,7 +84,7 @@ def conv2d(
     """
     if activation not in (None, "relu"):
         raise ValueError(f"activation {activation!r} isn't None or 'relu'")
-    integer = all(_format(v).is_int for v in (x, weight))
+    integer = all(format_of(v.dtype).is_int for v in (x, weight))
     fmt = format_of(out_dtype) if out_dtype is not None else format_of("int32" if integer else "fp32")
     check_operands(x, weight, fmt)
     if bias is not None and (bias.shape != weight.shape[:1] or format_of(bias.dtype).name != "fp32"):
@@ -164,10 +164,6 @@ def _dense(x: Tensor) -> Tensor:
     return x if x.strides[2:] == (x.shape[3] * size, size) else copy(x)
 
 
-def _format(x: Values) -> Format:
-    return x.format if isinstance(x, Tensor) else format_of(x.dtype)
-
-
 def check_operands(x: Values, weight: Values, out: Format) -> None:
     """Raise ValueError unless images, kernels and the result's format are the chip's and fit each other."""
     if isinstance(x, Tensor) != isinstance(weight, Tensor):
@@ -176,7 +172,7 @@ def check_operands(x: Values, weight: Values, out: Format) -> None:
         raise ValueError(f"conv2d: images {x.shape} (N, H, W, C) and kernels {weight.shape} (O, KH, KW, C) don't fit")
     if max(x.shape[1:3]) > SIZE_LIMIT:
         raise ValueError(f"conv2d: images of {x.shape[1]} x {x.shape[2]} are larger than {SIZE_LIMIT}")
-    formats = [_format(x), _format(weight)]
+    formats = [format_of(x.dtype), format_of(weight.dtype)]
     if any(fmt.code not in OPERAND_FORMATS or fmt.bits < 8 for fmt in formats) or formats[0].bits != formats[1].bits:
         raise ValueError(
             f"conv2d multiplies bf16, fp16, e4m3, e5m2 and int8 of one width, not {formats[0]} by {formats[1]}"

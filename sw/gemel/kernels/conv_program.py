@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
-from gemel.kernels.conv_spec import Box, ConvSpec, boxes, cut
+from gemel.kernels.conv_spec import Box, ConvSpec, boxes
+from gemel.kernels.matmul_pieces import L1
 from gemel.kernels.schedule import Region, Schedule
-from gemel.kernels.tiling import d_strip_bytes
+from gemel.kernels.tiling import chunk_address, cut, d_strip_bytes
 from gemel_golden.config import CHUNK, WORD, ChipConfig
 from gemel_golden.formats import FORMATS
 from gemel_golden.isa import Activation, Layout, Opcode, ScaleMode
@@ -49,18 +50,17 @@ class _Builder:
         self.columns = cut(spec.outputs, self.tile)
         self.high = max(box.rows for box in self.boxes)
         self.wide = max(size for _, size in self.columns)
-        self.top, self.limit = 0, config.l1_bytes
+        self.limit = config.l1_bytes
         self.blocking = self._choose()
         self.pieces = cut(spec.chunks, self.blocking.chunks)
         b, (a_bytes, b_bytes, d_bytes) = self.blocking, self._sizes(self.blocking)
-        self.a_slots = self._regions(b.high - 1 + A_SLOTS, a_bytes)
+        l1 = L1(self.limit)
+        self.a_slots = l1.regions(b.high - 1 + A_SLOTS, a_bytes)
         self.sets = self._sets(b)
-        self.b_slots = self._regions(self.sets * b.wide, b_bytes)
-        self.d_slots = self._regions(b.high + 1, d_bytes)
-        self.sums = self._regions(
-            b.high * b.wide if len(self.pieces) > 1 else 0, d_strip_bytes(self.tile, self.tile, 32)
-        )
-        self.biases = self._regions(self.sets * b.wide if spec.bias else 0, BIAS_BYTES)
+        self.b_slots = l1.regions(self.sets * b.wide, b_bytes)
+        self.d_slots = l1.regions(b.high + 1, d_bytes)
+        self.sums = l1.regions(b.high * b.wide if len(self.pieces) > 1 else 0, d_strip_bytes(self.tile, self.tile, 32))
+        self.biases = l1.regions(self.sets * b.wide if spec.bias else 0, BIAS_BYTES)
         self.held: dict[int, tuple[int, int]] = {}
 
     def _sizes(self, blocking: _Blocking) -> tuple[int, int, int]:
@@ -78,8 +78,8 @@ class _Builder:
         whole = [_Blocking(spec.chunks, 1, wide) for wide in range(min(8, len(self.columns)), 0, -1)]
         cuts = [1 << bit for bit in range((spec.chunks - 1).bit_length() - 1, 0, -1)]
         most = min(4, len(self.boxes)), min(4, len(self.columns))
-        cut = [_Blocking(chunks, min(n, most[0]), min(n, most[1])) for chunks in cuts for n in (4, 2, 1)]
-        for found in whole + cut:
+        parts = [_Blocking(chunks, min(n, most[0]), min(n, most[1])) for chunks in cuts for n in (4, 2, 1)]
+        for found in whole + parts:
             a, b, d = self._sizes(found)
             used = (
                 a * (found.high - 1 + A_SLOTS)
@@ -91,11 +91,6 @@ class _Builder:
             if used <= self.limit:
                 return found
         raise ValueError(f"L1 of {self.limit} bytes is too small for a convolution of {spec.channels} channels")
-
-    def _regions(self, count: int, size: int) -> list[Region]:
-        regions = [Region(self.top + i * size, size) for i in range(count)]
-        self.top += count * size
-        return regions
 
     def steps(self) -> Iterator[_Step]:
         """Strips in the order in which they are multiplied."""
@@ -154,7 +149,8 @@ class _Builder:
             y = y0 * spec.stride[0] + kh * spec.dilation[0] - spec.padding[0]
             x = x0 * spec.stride[1] + kw * spec.dilation[1] - spec.padding[1]
             image, line, pixel = spec.x_strides
-            values = {"layout": Layout.TILE, "l1": _chunk(place, chunk, pitch), "pitch": pitch, "bytes": count}
+            values = {"layout": Layout.TILE, "l1": chunk_address(place.address, chunk, pitch), "pitch": pitch}
+            values["bytes"] = count
             values |= {"mem_reg": X, "mem": (n0 * image + y * line + x * pixel + first) & (1 << 64) - 1}
             values |= {"x": x, "y": y, "dx": spec.stride[1], "dy": spec.stride[0]}
             values |= {"width": spec.width, "height": spec.height}
@@ -173,7 +169,7 @@ class _Builder:
         for chunk, tap, first, count in parts:
             kh, kw = divmod(tap, spec.kernel[1])
             at = columns[0] * output + kh * line + kw * tap_bytes + first
-            values = {"layout": Layout.TILE, "l1": _chunk(place, chunk, pitch), "pitch": pitch}
+            values = {"layout": Layout.TILE, "l1": chunk_address(place.address, chunk, pitch), "pitch": pitch}
             values |= {"mem_reg": WEIGHT, "mem": at, "stride1": output, "count1": columns[1], "valid1": columns[1]}
             values |= {"bytes": count, "valid_bytes": count}
             self.schedule.emit(Opcode.LOAD, values, writes=[place])
@@ -211,7 +207,7 @@ class _Builder:
                     }
             if last:
                 chunk = j * self.tile * spec.out_format.bits // 8 // CHUNK
-                values |= {"d_format": spec.out_format.code, "d": _chunk(strip, chunk, self.tile // 2)}
+                values |= {"d_format": spec.out_format.code, "d": chunk_address(strip.address, chunk, self.tile // 2)}
                 values |= {"saturate": spec.saturate, "bias": spec.bias, "activation": Activation(spec.relu)}
                 if spec.scale_bits is not None:
                     values |= {"scale_mode": ScaleMode.SCALAR, "scale": spec.scale_bits}
@@ -234,11 +230,6 @@ class _Builder:
         for d, (size_, stride) in enumerate(zip(counts[::-1], strides[::-1], strict=True), 1):
             values |= {f"count{d}": size_, f"stride{d}": stride}
         self.schedule.emit(Opcode.STORE, values, reads=[strip])
-
-
-def _chunk(place: Region, chunk: int, pitch: int) -> int:
-    """L1 address of a chunk of row 0 in tile layout."""
-    return place.address + chunk * pitch * WORD + chunk % 2 * CHUNK
 
 
 @lru_cache(maxsize=64)

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from itertools import product
 from typing import NamedTuple
 
+from gemel.kernels.tiling import cut
 from gemel_golden.config import CHUNK
 from gemel_golden.formats import Format
 
-__all__ = ["Box", "ConvSpec", "boxes", "cut"]
+__all__ = ["Box", "ConvSpec", "boxes"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,8 +83,3 @@ def boxes(images: int, height: int, width: int, most: int) -> list[Box]:
     _, sizes = min(shapes, key=lambda shape: shape[0])
     cuts = (cut(total, size) for total, size in zip((images, height, width), sizes, strict=True))
     return [Box(*parts) for parts in product(*cuts)]
-
-
-def cut(total: int, size: int) -> list[tuple[int, int]]:
-    """(start, count) pieces of up to `size`."""
-    return [(start, min(size, total - start)) for start in range(0, total, size)]

@@ -33,7 +33,7 @@ def copy(x: Values, dtype: str | None = None, *, scale: float = 1.0, out: Tensor
     side by side in x and not in out is transposed on the way (not in 4-bit formats); where nothing is side by side, in
     x or in out, elements go one by one.
     """
-    target = format_of(dtype) if dtype is not None else out.format if out is not None else _format(x)
+    target = format_of(dtype) if dtype is not None else out.format if out is not None else format_of(x.dtype)
     if out is not None and (out.shape != x.shape or out.format is not target):
         raise ValueError(f"out is {out.dtype} {out.shape}; the copy is {target} {x.shape}")
     how = conversion("copy", x, target, scale)
@@ -81,7 +81,7 @@ def conversion(name: str, x: Values, target: Format, scale: float = 1.0) -> dict
 
     Raises ValueError, in the name of a kernel, for formats that can't be converted.
     """
-    source = _format(x)
+    source = format_of(x.dtype)
     if target is source and scale == 1.0:
         return {}
     _check(name, x, target, FLOATS)
@@ -92,12 +92,8 @@ def conversion(name: str, x: Values, target: Format, scale: float = 1.0) -> dict
     }
 
 
-def _format(x: Values) -> Format:
-    return x.format if isinstance(x, Tensor) else format_of(x.dtype)
-
-
 def _check(name: str, x: Values, target: Format, targets: tuple[str, ...]) -> None:
-    source = _format(x)
+    source = format_of(x.dtype)
     if source.name not in FLOATS or target.name not in targets:
         verb = "converts" if targets is FLOATS else "quantises"
         raise ValueError(f"{name} {verb} {', '.join(FLOATS)} to {', '.join(targets)}, not {source} to {target}")

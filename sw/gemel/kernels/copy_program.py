@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
 
 from gemel.kernels.schedule import Region, Schedule
+from gemel.kernels.tiling import cut
 from gemel_golden.config import CHUNK, WORD, ChipConfig
 from gemel_golden.isa import Opcode
 
@@ -126,7 +127,7 @@ class _Builder:
         wide = min(along.size, unit if self.spec.split else wide)
         pitch = -(-wide * size // CHUNK)
         high = min(lines.size, self.piece // (pitch * CHUNK) // across * across, (1 << 16) - 1)
-        for (row, rows), (start, count) in product(_cut(lines.size, high), _cut(along.size, wide)):
+        for (row, rows), (start, count) in product(cut(lines.size, high), cut(along.size, wide)):
             place = self.places[self.number % len(self.places)]
             self.number += 1
             source = at[0] + row * lines.source + start * along.source
@@ -146,7 +147,7 @@ class _Builder:
     def _turn(self, source: int, place: Region, pitch: int, columns: int, rows: int, stride: int) -> None:
         """Load `rows` rows of `columns` elements of the source as columns."""
         size = self.spec.source
-        for first, count in _cut(rows, WORD // size):
+        for first, count in cut(rows, WORD // size):
             values = {"mem_reg": SOURCE, "mem": (source + first * stride) & MASK, "stride1": stride, "count1": count}
             values |= {"l1": place.address + first * size, "pitch": pitch, "bytes": columns * size}
             values |= {"element": size.bit_length() - 1}
@@ -154,11 +155,6 @@ class _Builder:
 
     def _emit(self, opcode: Opcode, values: dict[str, int], **regions: list[Region]) -> None:
         self.schedule.emit(opcode, values, **regions)
-
-
-def _cut(total: int, size: int) -> Iterator[tuple[int, int]]:
-    for start in range(0, total, size):
-        yield start, min(size, total - start)
 
 
 def copy_program(config: ChipConfig, spec: CopySpec) -> bytes:

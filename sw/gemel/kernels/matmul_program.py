@@ -12,7 +12,7 @@ from gemel.kernels.matmul_fused import OperandSums, VectorEpilogue
 from gemel.kernels.matmul_pieces import L1, Load, Pool, TilePlace, tile_places
 from gemel.kernels.matmul_spec import MatmulSpec, Register
 from gemel.kernels.schedule import Region, Schedule
-from gemel.kernels.tiling import VECTOR_BYTES, Operand, d_strip_bytes
+from gemel.kernels.tiling import VECTOR_BYTES, Operand, chunk_address, d_strip_bytes
 from gemel_golden.config import CHUNK, WORD, ChipConfig
 from gemel_golden.formats import FORMATS
 from gemel_golden.isa import Activation, Layout, Opcode, Rounding, Scaled, ScaleMode
@@ -245,7 +245,7 @@ class _Builder:
         """L1 address of a column of D's strip in row 0: its chunk and the bytes before it there."""
         offset = column * self.spec.out.bits // 8
         chunk, rest = divmod(offset, CHUNK)
-        return strip.address + chunk * (self.tile // 2) * WORD + (chunk & 1) * CHUNK + rest
+        return chunk_address(strip.address, chunk, self.tile // 2) + rest
 
     def _epilogue(self, held: dict[str, Region], reads: list[Region]) -> dict[str, int]:
         spec = self.spec

@@ -18,6 +18,8 @@ __all__ = [
     "Operand",
     "Pieces",
     "choose_blocking",
+    "chunk_address",
+    "cut",
     "d_strip_bytes",
     "split_even",
     "split_starts",
@@ -76,6 +78,16 @@ def d_strip_bytes(rows: int, columns: int, bits: int) -> int:
     return -(-rows // 2) * -(-columns * bits // (8 * CHUNK)) * WORD
 
 
+def chunk_address(address: int, chunk: int, pitch: int) -> int:
+    """L1 address of a chunk of row 0 in tile layout, in a matrix at `address` with so many words between columns."""
+    return address + chunk * pitch * WORD + chunk % 2 * CHUNK
+
+
+def cut(total: int, size: int) -> list[tuple[int, int]]:
+    """(start, count) pieces of up to `size`."""
+    return [(start, min(size, total - start)) for start in range(0, total, size)]
+
+
 def split_even(total: int, tile: int, granule: int) -> list[tuple[int, int]]:
     """Cut `total` into the fewest (start, size) pieces of at most `tile`, evenly, starts multiples of `granule`."""
     count = -(-total // tile)
@@ -96,7 +108,7 @@ def split_windows(
 
 def split_starts(total: int, tile: int, granule: int) -> list[tuple[int, int]]:
     """Cut `total` into pieces of `tile`; a last one of up to `granule` takes rows from the one before it."""
-    pieces = [(start, min(tile, total - start)) for start in range(0, total, tile)]
+    pieces = cut(total, tile)
     if len(pieces) > 1 and pieces[-1][1] <= granule < tile:
         start, size = pieces[-2]
         pieces[-2:] = [(start, granule), (start + granule, size - granule + pieces[-1][1])]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from functools import cache
 
 from gemel.lang.compiled import Compiled
 from gemel.vector import estimate as vector_estimate
@@ -23,12 +24,10 @@ START = 60
 def estimate(compiled: Compiled, config: ChipConfig) -> int:
     """Cycles from the first fetched instruction to the last byte, for a memory of 64 bytes a cycle each way."""
     codes = {compiled.entries[name]: part.bundles for name, part in compiled.parts.items()}
-    known: dict[tuple[int, range | None], int] = {}
 
+    @cache
     def running(entry: int, fetched: range | None) -> int:
-        if (entry, fetched) not in known:
-            known[entry, fetched] = vector_estimate(codes[entry], {}, fetched=fetched).cycles
-        return known[entry, fetched]
+        return vector_estimate(codes[entry], {}, fetched=fetched).cycles
 
     given: dict[int, list[int]] = defaultdict(list)
     taken: dict[int, int] = defaultdict(int)
