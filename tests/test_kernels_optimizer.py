@@ -17,7 +17,7 @@ SHAPES = [(3, 5), (2, 300), (700,)]
 
 @pytest.fixture(scope="module")
 def device():
-    with gemel.open("nano", backend="golden", memory_bytes=32 << 20) as opened:
+    with gemel.open("quad", backend="golden", memory_bytes=32 << 20) as opened:
         yield opened
 
 

@@ -14,7 +14,7 @@ KINDS = {"tensor": (5, 70), "row": (9, 33), "column": (9, 33), "1x128": (3, 256)
 
 @pytest.fixture(scope="module")
 def device():
-    with gemel.open("nano", backend="golden", memory_bytes=32 << 20) as opened:
+    with gemel.open("quad", backend="golden", memory_bytes=32 << 20) as opened:
         yield opened
 
 

@@ -11,7 +11,7 @@ from gemel_verif.kernel_cases import both, special_values, values
 
 @pytest.fixture(scope="module")
 def device():
-    with gemel.open("nano", backend="golden", memory_bytes=32 << 20) as opened:
+    with gemel.open("quad", backend="golden", memory_bytes=32 << 20) as opened:
         yield opened
 
 

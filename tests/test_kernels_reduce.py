@@ -13,7 +13,7 @@ EXACT = {"max", "min", "argmax", "argmin"}
 
 @pytest.fixture(scope="module")
 def device():
-    with gemel.open("nano", backend="golden", memory_bytes=32 << 20) as opened:
+    with gemel.open("quad", backend="golden", memory_bytes=32 << 20) as opened:
         yield opened
 
 

@@ -13,7 +13,7 @@ REDUCTIONS = ["mean", "sum", "none"]
 
 @pytest.fixture(scope="module")
 def device():
-    with gemel.open("nano", backend="golden", memory_bytes=32 << 20) as opened:
+    with gemel.open("quad", backend="golden", memory_bytes=32 << 20) as opened:
         yield opened
 
 

@@ -22,7 +22,7 @@ from gemel.kernels.matmul_epilogue import Epilogue
 from gemel.kernels.matmul_fused import NEGATIVE_ZERO
 from gemel.kernels.matmul_program import matmul_program, rounding_keys
 from gemel.kernels.matmul_spec import MatmulSpec, Register, ones_format
-from gemel.kernels.split import Split, split_product
+from gemel.kernels.split import Split, cores_for, split_product
 from gemel.kernels.tiling import Operand
 from gemel.tensors import Tensor, empty, tensor
 from gemel_golden.config import ChipConfig
@@ -130,9 +130,9 @@ def matmul(
         stochastic=rounding == "stochastic",
         zero_k=k == 0,
     )
-    available = device.library_cores
+    available = cores_for(device, cores)
     in_place = any(x is not None and x.address == d.address for x in (c, aux))
-    split = _share(spec, device.config, cores, len(available), in_place=in_place)
+    split = _share(spec, device.config, len(available), in_place=in_place)
     piece = replace(spec, a=replace(spec.a, rows=split.rows), b=replace(spec.b, rows=split.columns))
     compiled = matmul_program(device.config, piece)
     keys = [
@@ -190,22 +190,18 @@ class _Stored:
         return cls(Operand(fmt=x.format, rows=rows, k=max(k, 1), transposed=transposed, scales=kept), stride)
 
 
-def _share(spec: MatmulSpec, config: ChipConfig, cores: int | None, available: int, *, in_place: bool) -> Split:
-    """Who computes what, on `cores` cores or all that are available.
+def _share(spec: MatmulSpec, config: ChipConfig, cores: int, *, in_place: bool) -> Split:
+    """Who computes what, on up to so many cores.
 
     A sum that is written over its start is shared only in pieces without a common element.
     """
-    if cores is not None and not 1 <= cores <= config.cores:
-        raise ValueError(f"the {config.name} chip has {config.cores} cores, not {cores}")
-    if cores is not None and cores > available:
-        raise ValueError(f"the current stream has {available} of the chip's cores, not {cores}")
     granules = [FP32_GROUP if len(operand.windows()) > 1 else 1 for operand in (spec.a, spec.b)]
     if spec.epilogue.vector:
         granules[1] = max(granules[1], LANES)
     if spec.out.bits < 8:
         granules[1] = max(granules[1], 8 // spec.out.bits)
     m, n = spec.a.rows, spec.b.rows
-    for count in range(cores or available, 0, -1):
+    for count in range(cores, 0, -1):
         split = split_product(
             m,
             n,

@@ -1,10 +1,50 @@
-"""How a matrix product is shared by the cores of a launch: pieces of one shape, so that one program serves all."""
+"""How work is shared by the cores of a launch: pieces of one shape, so that one program serves all."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-__all__ = ["Split", "split_product"]
+if TYPE_CHECKING:
+    from gemel.driver.device import Device
+
+__all__ = ["Parts", "Split", "cores_for", "parts_apart", "parts_of", "split_product"]
+
+
+def cores_for(device: Device, cores: int | None) -> Sequence[int]:
+    """The numbers of the first `cores` cores that the library may use now, or of all. Raises ValueError beyond them."""
+    available = device.library_cores
+    if cores is not None and not 1 <= cores <= device.config.cores:
+        raise ValueError(f"the {device.config.name} chip has {device.config.cores} cores, not {cores}")
+    if cores is not None and cores > len(available):
+        raise ValueError(f"the current stream has {len(available)} of the chip's cores, not {cores}")
+    return available[:cores]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A length in parts of one `size` that begin at `starts`; where they don't divide it the last two overlap."""
+
+    size: int
+    starts: tuple[int, ...]
+
+
+def parts_of(length: int, count: int, *, least: int = 1, granule: int = 1) -> Parts | None:
+    """So many parts of at least `least` that begin at multiples of `granule`; ``None`` where there are none."""
+    size = -(-length // (count * granule)) * granule
+    last = length - size
+    if count > 1 and (size < least or last <= (count - 2) * size or last % granule):
+        return None
+    return Parts(size, tuple(min(part * size, last) for part in range(count)))
+
+
+def parts_apart(length: int, count: int, *, least: int = 1, granule: int = 1) -> Parts | None:
+    """Parts that have nothing in common, which may leave something at the end; ``None`` where there are none."""
+    size = length // (count * granule) * granule
+    if size < max(least, 1):
+        return None
+    return Parts(size, tuple(part * size for part in range(count)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,12 +87,10 @@ def split_product(
     sides = [(rows, row_granule, True), (columns, column_granule, False)][whole_columns:]
     for parts in range(cores, 1, -1):
         for total, granule, along_rows in sorted(sides, key=lambda side: -side[0]):
-            size = -(-total // (parts * granule)) * granule
-            last = total - size
-            if size < tile or last <= (parts - 2) * size or last % granule:
+            found = parts_of(total, parts, least=tile, granule=granule)
+            if found is None:
                 continue
-            starts = [min(part * size, last) for part in range(parts)]
             if along_rows:
-                return Split(rows=size, columns=columns, starts=tuple((start, 0) for start in starts))
-            return Split(rows=rows, columns=size, starts=tuple((0, start) for start in starts))
+                return Split(rows=found.size, columns=columns, starts=tuple((start, 0) for start in found.starts))
+            return Split(rows=rows, columns=found.size, starts=tuple((0, start) for start in found.starts))
     return Split(rows=rows, columns=columns, starts=((0, 0),))

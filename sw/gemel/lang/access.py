@@ -23,14 +23,17 @@ COLUMNS = 256
 
 @dataclass
 class Arguments:
-    """Which of VECTOR's arguments x1 to x9 carries what. The numbers of the call need x1 to x5."""
+    """Which of VECTOR's arguments x1 to x9 carries what. What the launch gives needs x1 to x5: the call's numbers, and
+    where the rows are `shared`, what the first one counts."""
 
+    shared: bool = False
     numbers: dict[Hashable, int] = field(default_factory=dict)
 
     def number(self, what: Hashable, *, late: bool = True) -> int:
         """The argument for `what`, new or known."""
         if what not in self.numbers:
-            order = (6, 7, 8, 9, 5, 4, 3, 2, 1) if late else (1, 2, 3, 4, 5)
+            given = (5, 4, 3, 2, 1) if self.shared else (1, 2, 3, 4, 5)
+            order = (6, 7, 8, 9, 5, 4, 3, 2, 1) if late else given
             free = [n for n in order if n not in self.numbers.values()]
             if not free:
                 raise KernelError("the vector core's nine arguments don't suffice for this kernel's numbers and tiles")
@@ -166,6 +169,11 @@ class Access:
     def argument(self, what: Hashable, *, late: bool = True) -> Scalar:
         """One of VECTOR's arguments."""
         return self.builder.arg(self.arguments.number(what, late=late))
+
+    def first_row(self, unit: int, row: Scalar | None = None, *, into: Scalar | None = None) -> Scalar:
+        """What the block's first row counts, in units of a row; `row`: the argument for it, a new one by default."""
+        start = self.argument(("start", unit), late=False) if self.arguments.shared else 0
+        return self.builder.sadd(self.argument(("row", unit)) if row is None else row, start, into=into)
 
     def address(self, key: Address) -> Addr:
         """The group's address register at row 0."""

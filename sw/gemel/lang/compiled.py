@@ -23,7 +23,8 @@ class Tensors:
 class Compiled:
     """A program and what it is made of.
 
-    Its launch arguments: the address of `code`, those of the tensors and of the outputs in their order, the numbers.
+    Its launch arguments: the address of `code`, those of the tensors and of the outputs in their order, the numbers,
+    and, where cores share the rows, what a core's first row is in each of the `row_units`.
     """
 
     program: bytes
@@ -41,6 +42,8 @@ class Compiled:
     rows: int
     """Rows of a block."""
     l1_bytes: int
+    row_units: tuple[int, ...] = ()
+    """What is counted for each row."""
 
     @property
     def listing(self) -> str:

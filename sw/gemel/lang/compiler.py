@@ -15,7 +15,7 @@ from gemel.lang.sections import Sections
 from gemel_golden.config import ChipConfig
 from gemel_golden.vector_isa import LANES
 
-__all__ = ["compile_graph", "variants"]
+__all__ = ["compile_graph", "variants", "worth_overlapping"]
 
 UNROLLED = 400
 """Operations of a row up to which all its columns are unrolled."""
@@ -27,14 +27,23 @@ SMALL = 4096
 """Operations of a kernel below which the first way is taken, and iterations don't overlap."""
 
 
-def compile_graph(graph: Graph, tensors: Tensors, config: ChipConfig, *, resident: bool = False) -> Compiled:
+def compile_graph(
+    graph: Graph,
+    tensors: Tensors,
+    config: ChipConfig,
+    *,
+    resident: bool = False,
+    shared: bool = False,
+    overlap: bool | None = None,
+) -> Compiled:
     """The program for these shapes, strides and this chip. `resident`: its rows lie in L1 before it and after it, and
-    come and go by the programs `loads` and `stores`. Raises KernelError with the author's line."""
+    come and go by the programs `loads` and `stores`; `shared`: it takes its first row's number; `overlap`: iterations
+    overlap, by default where `worth_overlapping` says so. Raises KernelError with the author's line."""
     reason = ""
     best: tuple[int, Compiled] | None = None
-    for variant in variants(graph):
+    for variant in variants(graph, worth_overlapping(graph) if overlap is None else overlap):
         try:
-            found = compile_variant(graph, tensors, config, variant, resident=resident)
+            found = compile_variant(graph, tensors, config, variant, resident=resident, shared=shared)
         except ValueError as error:
             reason = str(error)
             continue
@@ -48,12 +57,17 @@ def compile_graph(graph: Graph, tensors: Tensors, config: ChipConfig, *, residen
     return best[1]
 
 
-def variants(graph: Graph) -> Iterator[Variant]:
+def worth_overlapping(graph: Graph) -> bool:
+    """Whether a kernel has so many operations that its iterations should overlap, which takes time to compile."""
+    levels = Levels(graph)
+    return levels.rows * Sections(levels, 1).work >= SMALL
+
+
+def variants(graph: Graph, overlap: bool) -> Iterator[Variant]:
     """Ways to compile a kernel, the likeliest first."""
     levels = Levels(graph)
     sections = Sections(levels, 1)
     passes = 1 + max((level for section in sections.items for level in section.passes), default=0)
-    overlap = levels.rows * sections.work >= SMALL
     columns = max((node.shape[1] for node in graph.nodes if node in levels.blocked), default=1)
     whole = columns <= WHOLE or not overlap
     if sections.work <= UNROLLED:

@@ -170,9 +170,7 @@ class Emitter(Access):
     def _index(self, node: Node, j: int | None) -> Value:
         b = self.builder
         if node.detail == 0:
-            return self.hoisted(
-                ("row number", self.pass_number), lambda: self.builder.sadd(self.argument(("row", 1)), 0)
-            )
+            return self.hoisted(("row number", self.pass_number), lambda: self.first_row(1))
         lanes = self.hoisted(("iota",), lambda: self.builder.iota())
         if not j:
             return self.carried(("columns",)) if self.stepping else lanes
@@ -196,10 +194,7 @@ class Emitter(Access):
             words = b.philox(state)
             b.advance(state)
             return words if node.shape[1] > 1 else words.first
-        group = self.hoisted(
-            ("random", node, self.pass_number),
-            lambda: self.builder.sadd(self.argument(("row", vectors * groups)), 0),
-        )
+        group = self.hoisted(("random", node, self.pass_number), lambda: self.first_row(vectors * groups))
         low = seed.detail if seed.op == Op.CONST else self.argument(("scalar", seed.detail), late=False)
         words = b.philox(b.philox_state(low, 0, node.detail, group))
         b.sadd(group, groups, into=group)
@@ -209,9 +204,13 @@ class Emitter(Access):
         """Let arguments in a row hold a random node's state, where there are any: Philox takes it from there."""
         seed, vectors = node.inputs[0], -(-node.shape[1] // LANES)
         low = ("number", seed.detail, "seed") if seed.op == Op.CONST else ("scalar", seed.detail)
-        whats = (low, ("number", 0, "high"), ("number", node.detail, "stream"), ("row", vectors * LANES // 4, node))
+        unit = vectors * LANES // 4
+        whats = (low, ("number", 0, "high"), ("number", node.detail, "stream"), ("row", unit, node))
         if (found := self.arguments.in_a_row(whats)) is not None:
             self.states[node] = found
+            if self.arguments.shared:
+                group = self.builder.arg(found[-1])
+                self.first_row(unit, group, into=group)
 
     def _scan(self, node: Node, j: int | None) -> Vec:
         method = METHODS[node.detail]

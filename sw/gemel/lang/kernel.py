@@ -6,7 +6,7 @@ import functools
 import inspect
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,13 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gemel.dtypes import dtype, from_codes, to_codes
+from gemel.kernels.split import cores_for
 from gemel.lang import measure
 from gemel.lang.compiled import Compiled, Tensors
-from gemel.lang.compiler import compile_graph
+from gemel.lang.compiler import compile_graph, worth_overlapping
 from gemel.lang.errors import KernelError
 from gemel.lang.estimate import estimate
 from gemel.lang.graph import Graph, Kind, Op
 from gemel.lang.interpreter import interpret
+from gemel.lang.sharing import Piece, Place, Way, part_of, pieces_of, ways_of
 from gemel.lang.tiles import Tile
 from gemel.lang.trace import Trace
 from gemel.tensors import Tensor, empty
@@ -78,19 +80,28 @@ class Kernel:
         functools.update_wrapper(self, function)
         self.function = function
         self.signature = inspect.signature(function)
-        if "out" in self.signature.parameters:
-            raise KernelError(f"{function.__name__} has a parameter `out`, which calls use for the result's tensors")
+        for name, use in (("out", "the result's tensors"), ("cores", "the cores that share it")):
+            if name in self.signature.parameters:
+                raise KernelError(f"{function.__name__} has a parameter `{name}`, which calls use for {use}")
         self._graphs: dict[Specs, tuple[Graph, bool]] = {}
+        self._ways: dict[Specs, list[Way]] = {}
         self._compiled: dict[tuple[Any, ...], Compiled] = {}
 
     def __repr__(self) -> str:
         return f"<kernel {self.function.__name__}>"
 
-    def __call__(self, *args: Any, out: Tensor | tuple[Tensor, ...] | None = None, **options: Any) -> Any:
+    def __call__(
+        self,
+        *args: Any,
+        out: Tensor | tuple[Tensor, ...] | None = None,
+        cores: int | None = None,
+        **options: Any,
+    ) -> Any:
         """Run on the device that the tensors live on; a tensor, or a tuple of them, in the order of the return.
 
-        out: tensors to write to instead of new ones; their rows must be contiguous. Raises KernelError for what can't
-        be compiled and `DeviceFault` when the chip stops.
+        out: tensors to write to instead of new ones; their rows must be contiguous. cores: share the rows (or the
+        columns, of kernels without anything along a row) by so many of the chip's cores, the same bytes for any number;
+        default: all. Raises KernelError for what can't be compiled and `DeviceFault` when the chip stops.
         """
         values = self._bind(args, options)
         specs = tuple(_spec(value) for value in values)
@@ -101,17 +112,50 @@ class Kernel:
         device = tensors[0].device
         if any(x.device is not device for x in tensors):
             raise ValueError(f"{self.function.__name__}: the tensors live on different devices")
+        available = cores_for(device, cores)
         results = self._results(graph, specs, device, out)
         if all(x.size for x in (*tensors, *results)):
             strides = Tensors(
                 {position: _strides(values[position]) for position in graph.inputs},
                 tuple(_strides(x) for x in results),
             )
-            compiled = self._program(graph, specs, strides, device.config, measure.resident())
+            nodes = [*graph.inputs.values(), *graph.outputs]
+            places = [
+                Place(node, x.address, _strides(x), x.format.bits)
+                for node, x in zip(nodes, tensors + results, strict=True)
+            ]
             numbers = [_bits(values[position]) for position in graph.scalars]
-            arguments = [_code(device, compiled), *tensors_of(tensors + results), *numbers]
-            measure.launch(device, compiled, arguments, self.function.__name__.lstrip("_"))
+            for compiled, piece in self._launches(graph, specs, strides, device.config, places, len(available)):
+                arguments = [
+                    [
+                        _code(device, compiled),
+                        *(place.address + (place.offset(piece.way, start) if piece else 0) for place in places),
+                        *numbers,
+                        *(start * unit for unit in compiled.row_units),
+                    ]
+                    for start in (piece.starts if piece else (0,))
+                ]
+                name = self.function.__name__.lstrip("_")
+                measure.launch(device, compiled, arguments, name, available[: len(arguments)])
         return results[0] if single else tuple(results)
+
+    def _launches(
+        self, graph: Graph, specs: Specs, strides: Tensors, chip: ChipConfig, places: list[Place], cores: int
+    ) -> Sequence[tuple[Compiled, Piece | None]]:
+        """The programs to launch, each for the cores of a piece, or one for all rows."""
+        if cores > 1 and not measure.resident():
+            if specs not in self._ways:
+                self._ways[specs] = ways_of(graph)
+            count = len(graph.inputs)
+            pieces = pieces_of(self._ways[specs], places[:count], places[count:], cores)
+            try:
+                found = [(self._program(graph, specs, strides, chip, piece=piece), piece) for piece in pieces]
+            except KernelError:
+                # Counting rows from the launch takes arguments of VECTOR that this kernel has no room for.
+                found = []
+            if found:
+                return found
+        return [(self._program(graph, specs, strides, chip, resident=measure.resident()), None)]
 
     def interpret(self, *args: Any, **options: Any) -> Any:
         """The same on NumPy arrays (or tensors) by the plain interpreter: arrays of the same bits as on a device."""
@@ -134,7 +178,7 @@ class Kernel:
         graph, _ = self._trace(specs)
         strides = {p: _strides(values[p]) for p in graph.inputs}
         outputs = tuple(_dense(node.shape, by_name(node.fmt)) for node in graph.outputs)
-        return self._program(graph, specs, Tensors(strides, outputs), config(chip), resident=False)
+        return self._program(graph, specs, Tensors(strides, outputs), config(chip))
 
     def graph(self, *args: Any, **options: Any) -> Graph:
         """The operations that it is traced to for these arguments; see `compile`."""
@@ -208,11 +252,30 @@ class Kernel:
                 raise ValueError(f"out is {x.dtype} {x.shape}; {graph.name} gives {node.fmt} {shape}")
         return given
 
-    def _program(self, graph: Graph, specs: Specs, strides: Tensors, chip: ChipConfig, resident: bool) -> Compiled:
-        key = (chip, specs, tuple(strides.inputs.items()), strides.outputs, resident)
+    def _program(
+        self,
+        graph: Graph,
+        specs: Specs,
+        strides: Tensors,
+        chip: ChipConfig,
+        *,
+        resident: bool = False,
+        piece: Piece | None = None,
+    ) -> Compiled:
+        """The program of all rows, or of one core's piece, compiled with the care that all pieces are worth."""
+        shared = piece is not None and len(piece.starts) > 1
+        part = (piece.way.axis, piece.size, shared) if piece else None
+        key = (chip, specs, tuple(strides.inputs.items()), strides.outputs, resident, part)
         if key not in self._compiled:
             self._check(graph, strides)
-            self._compiled[key] = compile_graph(graph, strides, chip, resident=resident)
+            self._compiled[key] = compile_graph(
+                part_of(graph, piece.way, piece.size) if piece else graph,
+                strides,
+                chip,
+                resident=resident,
+                shared=piece is not None and piece.way.axis == 0,
+                overlap=worth_overlapping(graph) if shared else None,
+            )
         return self._compiled[key]
 
     def _check(self, graph: Graph, strides: Tensors) -> None:
@@ -225,11 +288,6 @@ class Kernel:
         for name, node, (_, step) in found:
             if node.shape[1] > 1 and step * 8 not in (by_name(node.fmt).bits, 0):
                 raise ValueError(f"{graph.name}: {name} has elements {step} bytes apart; its rows must be contiguous")
-
-
-def tensors_of(tensors: list[Tensor]) -> list[int]:
-    """Their addresses."""
-    return [x.address for x in tensors]
 
 
 def _spec(value: Any) -> Any:

@@ -272,7 +272,7 @@ class Loops:
                     step = width if key.stepping else 0
                     e.builder.move(address, 0 if key.group.flat else -self.count, step, relative=True)
                 for number in e.row_numbers:
-                    e.builder.sadd(e.argument(("row", 1)), 0, into=number)
+                    e.first_row(1, into=number)
                 if count and ("index",) in e.ready:
                     e.builder.iadd(e.ready[("index",)], e.builder.const(width * LANES), into=e.ready[("index",)])
 

@@ -27,9 +27,10 @@ _MEASURED: ContextVar[_Measured | None] = ContextVar("measured", default=None)
 
 @contextmanager
 def measured(*, resident: bool = False) -> Iterator[list[Result]]:
-    """Gives a list that gets the result of the launch of each kernel that is called inside.
+    """Gives a list that gets the result of each launch of a kernel that is called inside.
 
-    resident: all rows lie in L1 before and after that launch; launches before and after it load and store them.
+    resident: all rows lie in the L1 of one core before and after that launch; launches before and after it load and
+    store them.
     """
     state = _Measured(resident)
     token = _MEASURED.set(state)
@@ -45,12 +46,12 @@ def resident() -> bool:
     return state is not None and state.resident
 
 
-def launch(device: Device, compiled: Compiled, arguments: Sequence[Any], name: str) -> None:
-    """Run a kernel's program, with what loads before it and what stores after it."""
+def launch(device: Device, compiled: Compiled, arguments: Sequence[Any], name: str, cores: Sequence[int]) -> None:
+    """Run a kernel's program, with what loads before it and what stores after it; a list of arguments for each core."""
     if compiled.loads:
-        device.run(compiled.loads, arguments, name=f"{name}: loads")
-    result = device.run(compiled.program, arguments, name=name)
+        device.run(compiled.loads, arguments, cores=cores, name=f"{name}: loads")
+    result = device.run(compiled.program, arguments, cores=cores, name=name)
     if compiled.stores:
-        device.run(compiled.stores, arguments, name=f"{name}: stores")
+        device.run(compiled.stores, arguments, cores=cores, name=f"{name}: stores")
     if (state := _MEASURED.get()) is not None:
         state.results.append(result)

@@ -34,17 +34,26 @@ ROW_BYTES = 1 << 15
 
 
 def compile_variant(
-    graph: Graph, tensors: Tensors, config: ChipConfig, variant: Variant, *, resident: bool = False
+    graph: Graph,
+    tensors: Tensors,
+    config: ChipConfig,
+    variant: Variant,
+    *,
+    resident: bool = False,
+    shared: bool = False,
 ) -> Compiled:
     """Compile in one way; `resident`: all rows lie in L1 while they are computed with, and come and go in programs of
-    their own. Raises KernelError, or ValueError where this way needs too many registers or bundles."""
-    return _Program(graph, tensors, config, variant, resident).compile()
+    their own; `shared`: rows count from one that the launch gives. Raises KernelError, or ValueError where this way
+    needs too many registers or bundles."""
+    return _Program(graph, tensors, config, variant, resident, shared).compile()
 
 
 class _Program:
-    def __init__(self, graph: Graph, tensors: Tensors, config: ChipConfig, variant: Variant, resident: bool):
+    def __init__(
+        self, graph: Graph, tensors: Tensors, config: ChipConfig, variant: Variant, resident: bool, shared: bool
+    ):
         self.graph, self.tensors, self.config, self.variant = graph, tensors, config, variant
-        self.apart = resident
+        self.apart, self.shared = resident, shared
         self.levels = Levels(graph)
         self.sections = Sections(self.levels, variant.fused)
         self.memory = Memory(graph, self.sections, tensors.inputs, config, resident)
@@ -55,18 +64,24 @@ class _Program:
         first = CODE_REG + 1 + len(positions)
         self.output_registers = [first + i for i in range(len(graph.outputs))]
         self.scalar_registers = {p: first + len(graph.outputs) + i for i, p in enumerate(graph.scalars)}
+        self.first_row_register = first + len(graph.outputs) + len(graph.scalars)
         if len(graph.scalars) > 5:
             raise KernelError(f"{graph.name} takes {len(graph.scalars)} numbers at the call; VECTOR has room for 5")
 
     def compile(self) -> Compiled:
         parts: dict[str, VectorProgram] = {}
+        # A seed whose number ends those that the launch gives has room for a state behind it.
+        random = [node.inputs[0] for node in self.graph.nodes if node.op == Op.RANDOM and self.shared]
+        seeds = [seed.detail for seed in random if seed.op == Op.SCALAR]
         self.arguments: dict[str, Arguments] = {}
         for name, make in self._makers().items():
-            arguments = self.arguments[name] = Arguments()
-            for position in self.graph.scalars:
+            arguments = self.arguments[name] = Arguments(self.shared)
+            for position in sorted(self.graph.scalars, key=lambda position: position not in seeds):
                 arguments.number(("scalar", position), late=False)
             parts[name] = make(arguments)
         self.parts = parts
+        given = [what for each in self.arguments.values() for what in each.numbers if isinstance(what, tuple)]
+        self.row_units = tuple(sorted({what[1] for what in given if what[0] == "start"}))
         self._place_code()
         loads, program, stores = self._three() if self.apart else (b"", self._one(), b"")
         return Compiled(
@@ -79,6 +94,7 @@ class _Program:
             code_address=self.code_region.address,
             rows=self.block,
             l1_bytes=self.top,
+            row_units=self.row_units,
         )
 
     def _makers(self) -> dict[str, Callable[[Arguments], VectorProgram]]:
@@ -279,6 +295,8 @@ class _Program:
                 values[f"x{number}"] = what.bases[block % what.depth]
             elif isinstance(what, tuple) and what[0] == "row":
                 values[f"x{number}"] = first * what[1] & 0xFFFF_FFFF
+            elif isinstance(what, tuple) and what[0] == "start":
+                values[f"x{number}_reg"] = self.first_row_register + self.row_units.index(what[1])
             elif isinstance(what, tuple) and what[0] == "number":
                 values[f"x{number}"] = what[1]
         self._run(name, values, reads, writes)

@@ -1,0 +1,61 @@
+"""The library on two simulated cores: the bytes of one core, in little more than half of its cycles."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+
+import gemel
+from gemel import Device, Tensor, lang
+
+
+@pytest.fixture(scope="module")
+def device() -> Iterator[Device]:
+    with gemel.open("nano", memory_bytes=1 << 20, overrides={"cores": 2}) as opened:
+        yield opened
+
+
+def speedup(device: Device, run: Callable[[int], tuple[Tensor, ...]]) -> float:
+    """How many times faster than one core two are, from doorbell to interrupt, with the same bytes."""
+    cycles, results = [], []
+    for cores in (1, 2):
+        results.append([x.codes() for x in run(cores)])
+        assert device.last is not None
+        cycles.append(device.last.total_cycles)
+    for one, two in zip(*results, strict=True):
+        np.testing.assert_array_equal(one, two)
+    return cycles[0] / cycles[1]
+
+
+@gemel.kernel
+def rowwise(x):
+    y = x - x.max()
+    for _ in range(12):
+        y = lang.exp2(y * 0.125)
+    return y / y.sum()
+
+
+@gemel.kernel
+def random(x, seed: int):
+    return lang.where(lang.uniform(x, seed) < 0.5, x, lang.index(x, 0).astype("fp32")).astype("bf16")
+
+
+@gemel.kernel
+def down(x):
+    return (x * x).sum(axis=0)
+
+
+def test_rows_are_shared(device: Device, rng: np.random.Generator) -> None:
+    x = gemel.tensor(device, rng.standard_normal((384, 32), np.float32))
+    assert (found := speedup(device, lambda cores: (rowwise(x, cores=cores),))) >= 1.8, found
+
+
+def test_rows_are_counted_from_each_cores_first(device: Device, rng: np.random.Generator) -> None:
+    x = gemel.tensor(device, rng.standard_normal((41, 50), np.float32))
+    speedup(device, lambda cores: (random(x, 5, cores=cores),))
+    np.testing.assert_array_equal(random(x, 5).numpy(), random.interpret(x, 5))
+
+
+def test_columns_are_shared(device: Device, rng: np.random.Generator) -> None:
+    x = gemel.tensor(device, rng.standard_normal((120, 512), np.float32))
+    assert (found := speedup(device, lambda cores: (down(x, cores=cores),))) >= 1.7, found
