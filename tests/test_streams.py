@@ -156,7 +156,7 @@ def test_an_event_that_nobody_holds_stays_until_it_is_written(device) -> None:
         (lambda d: d.stream().copy(4096, 8192), "a copy between addresses needs its number of bytes"),
         (lambda d: d.stream().copy(4096, 4000, 97), "the ranges at 0xfa0 and 0x1000 overlap in a copy of 97 bytes"),
         (lambda d: d.stream().copy(d.alloc(64), 64, 65), "65 bytes are more than the target's 64"),
-        (lambda d: d.stream().copy(4096, 8192, 0), "can't copy 0 bytes"),
+        (lambda d: d.stream().copy(4096, 8192, -1), "can't copy -1 bytes"),
     ],
 )
 def test_nonsense_is_refused(device, call, message: str) -> None:

@@ -168,6 +168,20 @@ class Host:
         pass
 
 
+class Holds:
+    """Counts the cycles in which the copy engine holds a beat back that memory has read for it."""
+
+    def __init__(self, dut: Any):
+        self.valid, self.ready = dut.copy_read_r_valid, dut.copy_read_r_ready
+        self.cycles = 0
+
+    def drive(self) -> None:
+        pass
+
+    def sample(self) -> None:
+        self.cycles += value(self.valid) and not value(self.ready)
+
+
 @cocotb.test()
 async def run_rings(dut: Any) -> None:
     """Do the packets of the scenario's rings; results are launches, faults, interrupts, memory and cycles."""
@@ -178,10 +192,14 @@ async def run_rings(dut: Any) -> None:
     bench = Bench(dut)
     reads = ReadMemory(dut, "read", chip, memory, rng, latency=inputs["latency"], stall=stall)
     writes = WriteMemory(dut, "write", chip, memory, rng, latency=inputs["latency"], stall=stall)
+    copied = {"latency": inputs["latency"], "stall": stall, "broken": inputs.get("broken", ())}
+    copy_reads = ReadMemory(dut, "copy_read", chip, memory, rng, **copied)
+    copy_writes = WriteMemory(dut, "copy_write", chip, memory, rng, **copied)
     cores = [Core(dut, number, rng, inputs["endings"]) for number in range(chip.cores)]
     rings = [Ring(dut, number, memory, rng, work) for number, work in enumerate(inputs["rings"])]
     host = Host(dut, cores, inputs["endings"])
-    bench.models += [reads, writes, *cores, *rings, host]
+    holds = Holds(dut)
+    bench.models += [reads, writes, copy_reads, copy_writes, holds, *cores, *rings, host]
     await bench.reset()
     begin = bench.cycle
     await bench.run(lambda: all(ring.done for ring in rings), inputs["limit"])
@@ -192,6 +210,8 @@ async def run_rings(dut: Any) -> None:
         interrupts=[ring.interrupts for ring in rings],
         ends=[ring.ends for ring in rings],
         memory=memory,
+        held=holds.cycles,
+        copies=(copy_writes.bursts, copy_writes.beats),
         cycles=bench.cycle - begin,
         final=host.cycle,
     )

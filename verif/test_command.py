@@ -26,7 +26,8 @@ TIMELINES = 0x2000
 """A word per ring that counts up: what one ring signals, another waits for."""
 DATA, DATA_BYTES, STAMPS = 0x4000, 0x3000, 0x2000
 """Where each ring's arguments and words lie, and from which byte on its timestamps, which depend on time."""
-TOP = 1 << config("nano").mem_address_bits
+NANO = config("nano").override(copy_beats=32)
+TOP = 1 << NANO.mem_address_bits
 
 
 class ScriptedCore(Core):
@@ -104,10 +105,22 @@ class Random:
             self.endings[program] = "hang"
         return program, cores
 
+    def copy(self, ring: int) -> bytes:
+        """A copy within the ring's data; once in a while one end is where there is no memory."""
+        half = (STAMPS - 0x400) // 2
+        size = int(self.rng.integers([1, 64, 1500, half][int(self.rng.integers(4))]))
+        ends = [DATA + ring * DATA_BYTES + part * half + int(self.rng.integers(half - size)) for part in (0, 1)]
+        if self.rng.random() < 0.5:
+            ends.reverse()
+        if self.rng.random() < 0.1:
+            beyond = [MEMORY, MEMORY + 0x10000, TOP, TOP | DATA, (1 << 64) - 0x1000][int(self.rng.integers(5))]
+            ends[int(self.rng.integers(2))] = beyond + int(self.rng.integers(64))
+        return encode_packet(PacketType.COPY, source=ends[0], target=ends[1], bytes=size)
+
     def packet(self, ring: int) -> bytes:
         """A random packet, perhaps illegal."""
         rng, work = self.rng, self.rings[ring]
-        match int(rng.integers(7)):
+        match int(rng.integers(9)):
             case 0:
                 return encode_packet(PacketType.NOP)
             case 1 | 2:
@@ -140,6 +153,8 @@ class Random:
                     )
                 other = int(rng.integers(self.chip.rings))
                 return encode_packet(PacketType.WAIT, address=TIMELINES + 16 * other, value=self.signalled[other])
+            case 6 | 7:
+                return self.copy(ring)
         return self.illegal()
 
     def illegal(self) -> bytes:
@@ -228,7 +243,7 @@ def simulated(
     """What the hardware does."""
     inputs = {
         "config": chip.name,
-        "overrides": {"cores": chip.cores, "rings": chip.rings},
+        "overrides": {"cores": chip.cores, "rings": chip.rings, "copy_beats": chip.copy_beats},
         "seed": seed,
         "memory": memory.copy(),
         "rings": [vars(work) for work in rings],
@@ -242,7 +257,7 @@ def simulated(
     ("cores", "rings", "stall", "latency"), [(1, 1, 0.0, 1), (1, 1, 0.4, 30), (3, 4, 0.0, 30), (3, 4, 0.4, 5)]
 )
 def test_random_rings(rng: np.random.Generator, cores: int, rings: int, stall: float, latency: int) -> None:
-    chip = config("nano").override(cores=cores, rings=rings)
+    chip = NANO.override(cores=cores, rings=rings)
     memory = rng.integers(0, 256, MEMORY, np.uint8)
     memory[TIMELINES : TIMELINES + 16 * rings] = 0
     work = Random(rng, chip)
@@ -262,6 +277,7 @@ def test_random_rings(rng: np.random.Generator, cores: int, rings: int, stall: f
     assert [sorted(launches) for launches in got["launches"]] == [sorted(core.launches) for core in golden.cores]
     assert got["faults"] == golden.faults
     assert got["interrupts"] == golden.interrupts
+    assert got["held"] == 0, "the copy engine asks only for what it has room for"
     used = slice(0, RINGS), slice(TIMELINES, MEMORY)  # a ring's old packets depend on how the host kept pace
     for part in used:
         np.testing.assert_array_equal(got["memory"][part], expected[part])
@@ -279,13 +295,13 @@ def run_launches(chip: ChipConfig, rings: list[tuple[int, list[bytes]]], latency
     return simulated(chip, work, {}, np.zeros(MEMORY, np.uint8), 1, stall=0.0, latency=latency)
 
 
-CHIP = config("nano").override(cores=3, rings=4)
+CHIP = NANO.override(cores=3, rings=4)
 
 
 def test_next_packet_is_fetched_meanwhile() -> None:
     """With 100 cycles of latency, launches of 2 arguments follow each other after one latency, not two."""
     packets = [encode_packet(PacketType.LAUNCH, arguments=2, argument_block=DATA)] * RING_SIZE
-    chip = config("nano").override(rings=1)
+    chip = NANO.override(rings=1)
     cycles = run_launches(chip, [(0, packets)], latency=100)["cycles"]
     assert cycles < 100 + RING_SIZE * (100 + 20 + 12)
 
@@ -323,3 +339,45 @@ def test_disjoint_launches_run_beside_each_other() -> None:
     alone = run_launches(CHIP, [(0, launches(RING_SIZE, 1, 0)), (0, []), (0, []), (0, [])])["cycles"]
     together = run_launches(CHIP, [(0, launches(RING_SIZE, 1 << ring, 0)) for ring in range(3)] + [(0, [])])["cycles"]
     assert together < 1.5 * alone
+
+
+def test_copies_of_all_rings_take_turns() -> None:
+    """Each ring's copy waits for one of every other ring's, and moves 64 bytes a cycle when its turn comes."""
+    size, copies = 2048, 4
+    packets = [
+        [encode_packet(PacketType.COPY, source=0, target=DATA + DATA_BYTES * ring, bytes=size)] * copies
+        for ring in range(4)
+    ]
+    work = [Work(RINGS + 0x400 * ring, packets=packets[ring]) for ring in range(4)]
+    memory = np.random.default_rng(1).integers(0, 256, MEMORY, np.uint8)
+    source = memory[:size].copy()
+    got = simulated(CHIP, work, {}, memory, 1, stall=0.0, latency=60)
+    first = 0
+    for cycle, _, _, beats in got["copies"][0]:
+        assert got["copies"][1][first + beats - 1] <= cycle + beats + 2, "an address waits for all its data"
+        first += beats
+    for ring in range(4):
+        place = DATA + DATA_BYTES * ring
+        np.testing.assert_array_equal(got["memory"][place : place + size], source)
+    order = sorted((end, ring) for ring, ends in enumerate(got["ends"]) for end in ends)
+    assert all({ring for _, ring in order[i : i + 4]} == {0, 1, 2, 3} for i in range(0, len(order), 4))
+    assert got["cycles"] < 4 * copies * (size // 64 + 2 * 60 + 40)
+
+
+@pytest.mark.parametrize("end", ["source", "target"])
+def test_an_uncorrectable_error_is_a_fault_of_its_copy(end: str) -> None:
+    """The next copy of the ring is done, and nothing but the target is written."""
+    source, target, size, broken = 0x4010, 0x8020, 5000, {"source": 0x4A40, "target": 0x8A40}[end]
+    bad = encode_packet(PacketType.COPY, source=source, target=target, bytes=size)
+    good = encode_packet(PacketType.COPY, source=0x5800, target=0x9801, bytes=1000)
+    memory = np.random.default_rng(1).integers(0, 256, MEMORY, np.uint8)
+    work = [Work(RINGS, packets=[bad, good])]
+    got = simulated(NANO.override(rings=1), work, {}, memory, 1, stall=0.3, latency=20, broken=(broken,))
+    (record,) = got["faults"][0]
+    assert (record["code"], record["unit"], record["pc"]) == (FaultCode.ECC_MEMORY, Unit.COMMAND, 0)
+    assert record["address"] == broken & -0x400, "bursts begin at multiples of 1 KB"
+    expected = memory.copy()
+    expected[0x9801 : 0x9801 + 1000] = memory[0x5800 : 0x5800 + 1000]
+    outside = np.ones(MEMORY, bool)
+    outside[RINGS : RINGS + 64 * RING_SIZE] = outside[target : target + size] = False
+    np.testing.assert_array_equal(got["memory"][outside], expected[outside])

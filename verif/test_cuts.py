@@ -6,6 +6,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from gemel_golden.config import config
+from gemel_rtl.command.copier import Copier
 from gemel_rtl.noc.arbiter import ReadArbiter, WriteArbiter
 from gemel_rtl.noc.crossbar import Initiator, ReadCrossbar, WriteCrossbar
 from gemel_rtl.noc.peers import PeerNetwork
@@ -28,6 +29,12 @@ BLOCKS = {
 def test_no_path_joins_the_two_sides(name: str) -> None:
     through = [pair for pair in combinational_paths(BLOCKS[name]()) if pair[0][0] != pair[1][0]]
     assert through == []
+
+
+def test_the_copy_engines_ports_are_apart() -> None:
+    sides = ("copy", "read", "write")
+    paths = [[name.split("__")[0] for name in pair] for pair in combinational_paths(Copier(TWO))]
+    assert [pair for pair in paths if pair[0] != pair[1] and set(pair) <= set(sides)] == []
 
 
 class _Wire(wiring.Component):

@@ -26,7 +26,7 @@ HELD = {
     if high in block.registers
 }
 """Registers whose value another one's reading holds."""
-UNKNOWN = (0x03C, 0x09C, 0x10F8, 0x1200, 0x4034, 0x4C00, 0xFFFC)
+UNKNOWN = (0x04C, 0x09C, 0x10F8, 0x1200, 0x4034, 0x4C00, 0xFFFC)
 IRQ = REGISTERS["chip_0_irq_status"][0]
 
 

@@ -50,7 +50,7 @@ class GoldenChip:
         self._chip = dict.fromkeys(CHIP.registers, 0)
         self._core = [dict.fromkeys(CORE.registers, 0) for _ in self.cores]
         self.rings = [
-            Ring(self.memory, self.dispatcher, partial(self._raise, number), partial(self._raise, FAULTS + number))
+            Ring(self._space, self.dispatcher, partial(self._raise, number), partial(self._raise, FAULTS + number))
             for number in range(self.config.rings)
         ]
 

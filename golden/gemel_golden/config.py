@@ -47,6 +47,8 @@ class ChipConfig:
     """Instructions that the sequencer's window holds: a loop body up to this size isn't fetched again."""
     outstanding: int = 512
     """Read bursts (and write bursts) that a DMA keeps under way."""
+    copy_beats: int = 256
+    """Beats of 64 bytes that the copy engine reads ahead at most: it hides about as many cycles of latency."""
     function_units: int = 8
     """Function units of the vector core: each computes one exp2, reciprocal, ... per cycle."""
     mem_address_bits: int = 40
@@ -70,6 +72,7 @@ class ChipConfig:
             "fetch_depth",
             "outstanding",
             "l1_bytes",
+            "copy_beats",
             "function_units",
             "channels",
         ):
@@ -92,6 +95,8 @@ class ChipConfig:
             refuse(f"l1_bytes must lie between {16 * 1024} and {1 << 24}, not {self.l1_bytes}")
         if not 2 <= self.l1_banks <= 64:
             refuse(f"l1_banks must lie between 2 and 64, not {self.l1_banks}")
+        if not 32 <= self.copy_beats <= 4096:
+            refuse(f"copy_beats must lie between 32 (two bursts) and 4096, not {self.copy_beats}")
         if not 2 <= self.function_units <= 16:
             refuse(f"function_units must lie between 2 and 16, not {self.function_units}")
         if self.memory not in ("ideal", *MEMORIES):

@@ -18,6 +18,7 @@ class PacketType(IntEnum):
     LAUNCH = 1
     WAIT = 2
     SIGNAL = 3
+    COPY = 4
 
 
 PACKETS: dict[PacketType, tuple[Field, ...]] = {
@@ -54,6 +55,16 @@ PACKETS: dict[PacketType, tuple[Field, ...]] = {
         Field(name="timestamp", lsb=9, width=1, doc="write the clock to address + 8 as well"),
         Field(name="address", lsb=64, width=64, multiple=16, doc="memory address of a 64-bit word"),
         Field(name="value", lsb=128, width=64, doc="the value written once all packets before are done"),
+    ),
+    PacketType.COPY: (
+        Field(name="source", lsb=64, width=64, doc="memory address of the first byte to read, of any alignment"),
+        Field(
+            name="target",
+            lsb=128,
+            width=64,
+            doc="memory address of the first byte to write; the two ranges may not overlap",
+        ),
+        Field(name="bytes", lsb=192, width=48, doc="how many; all are written once the packet is done"),
     ),
 }
 """Fields by packet type; bits 0-7 hold the type, bits that no field names must be zero."""

@@ -14,6 +14,7 @@ __all__ = [
     "BLOCKS",
     "CHANNEL",
     "CHIP",
+    "COPY_COUNTS",
     "CORE",
     "ID_VALUE",
     "RING",
@@ -84,6 +85,13 @@ def _rw(name: str, offset: int, doc: str) -> Register:
     return Register(name=name, offset=offset, access="rw", doc=doc)
 
 
+COPY_COUNTS = {
+    "copy_busy": "cycles in which the copy engine had a copy, since reset",
+    "copy_bytes": "bytes of the copies that it has done, since reset",
+    "copy_beats": "beats of 64 bytes that it gave to memory, since reset",
+}
+"""What the chip's block shows of the copy engine, each in two registers."""
+
 CHIP = Block(
     name="chip",
     base=0x0000,
@@ -111,6 +119,11 @@ CHIP = Block(
             doc="bit c: reset core c but for L1; its launch ends with fault CANCELLED, other launches go on",
         ),
         *_pair("cycles", 0x020, "ro", "free-running clock; reading the low half holds the high half"),
+        *(
+            register
+            for i, (name, doc) in enumerate(COPY_COUNTS.items())
+            for register in _pair(name, 0x030 + 8 * i, "ro", f"{doc}; reading the low half holds the high half")
+        ),
     ),
 )
 """The chip's own block."""
@@ -126,7 +139,8 @@ RING = Block(
         _ro(
             "status",
             0x04,
-            "bit 0 busy, 1 launch running, 2 faulted, 3 held by a WAIT packet, 4 a LAUNCH waits for cores",
+            "bit 0 busy, 1 launch running, 2 faulted, 3 held by a WAIT packet, 4 a LAUNCH waits for cores, "
+            "5 a COPY runs or waits for its turn",
         ),
         *_pair("base", 0x08, "rw", "memory address of the ring, a multiple of 64"),
         _rw("size", 0x10, "packets in the ring, a power of two"),

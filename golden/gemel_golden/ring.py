@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
+from gemel_golden.aperture import Space
+from gemel_golden.copier import copy
 from gemel_golden.dispatch import Dispatcher, Launch
 from gemel_golden.faults import Fault
 from gemel_golden.isa import FaultCode, Unit
@@ -23,17 +24,19 @@ RECORD = ("fault_code", "fault_unit", "fault_core", "fault_pc", "fault_address_l
 class Ring:
     """Executes its packets in order.
 
-    Parameters: `memory` and `dispatcher` of the chip; `interrupt`, `faulted`: called when irq_status is to be set.
+    Parameters: `space` (memory with what else COPY reaches) and `dispatcher` of the chip; `interrupt`,
+    `faulted`: called when irq_status is to be set.
     """
 
     def __init__(
         self,
-        memory: NDArray[np.uint8],
+        space: Space,
         dispatcher: Dispatcher,
         interrupt: Callable[[], None],
         faulted: Callable[[], None],
     ):
-        self.memory = memory
+        self.space = space
+        self.memory = space.memory
         self.dispatcher = dispatcher
         self.values = dict.fromkeys(RING.registers, 0)
         self._interrupt, self._faulted = interrupt, faulted
@@ -110,6 +113,8 @@ class Ring:
                     self._write_word(values["address"] + 8, 0)
                 if values["interrupt"]:
                     self._interrupt()
+            case PacketType.COPY:
+                self._copy(values)
         return self._finish()
 
     def _begin(self, values: dict[str, int]) -> bool:
@@ -134,6 +139,13 @@ class Ring:
         if not launch.done and self.values["watchdog"]:  # without a clock: what can't go on never ends
             raise launch.stalled()
         return self._finish() if launch.done else moved
+
+    def _copy(self, values: dict[str, int]) -> None:
+        try:
+            copy(self.space, self._windows, values["source"], values["target"], values["bytes"])
+        except Fault as fault:
+            fault.pc = self.values["read"]
+            raise
 
     @property
     def _windows(self) -> Windows:

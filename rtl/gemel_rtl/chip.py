@@ -32,12 +32,12 @@ INCR = 1
 
 def read_ids(config: ChipConfig) -> list[str]:
     """Who has which ARID."""
-    return ["command", *(f"{unit}_{core}" for core in range(config.cores) for unit in ("fetch", "load"))]
+    return ["command", "copy", *(f"{unit}_{core}" for core in range(config.cores) for unit in ("fetch", "load"))]
 
 
 def write_ids(config: ChipConfig) -> list[str]:
     """Who has which AWID."""
-    return ["command", *(f"store_{core}" for core in range(config.cores))]
+    return ["command", "copy", *(f"store_{core}" for core in range(config.cores))]
 
 
 def id_bits(config: ChipConfig) -> int:
@@ -56,13 +56,14 @@ def _readers(config: ChipConfig) -> list[Initiator]:
     ahead = (2 if config.drams else 1) * min(2 * config.outstanding, MOST_AHEAD)
     fetch = Initiator(depth=max(PIECE_BEATS, config.fetch_depth // 2))
     load = Initiator(depth=max(2 * PIECE_BEATS, ahead // config.channels), aperture=config.cores > 1)
-    return [Initiator(depth=PIECE_BEATS)] + [fetch, load] * config.cores
+    copy = Initiator(depth=max(2 * PIECE_BEATS, config.copy_beats // config.channels), aperture=config.cores > 1)
+    return [Initiator(depth=PIECE_BEATS), copy] + [fetch, load] * config.cores
 
 
 def _writers(config: ChipConfig) -> list[Initiator]:
     """What the crossbar has for each writer."""
-    ahead = min(config.outstanding, MOST_AHEAD // 2)
-    return [Initiator(depth=4)] + [Initiator(depth=ahead, aperture=config.cores > 1)] * config.cores
+    ahead = Initiator(depth=min(config.outstanding, MOST_AHEAD // 2), aperture=config.cores > 1)
+    return [Initiator(depth=4)] + [ahead] * (1 + config.cores)
 
 
 def trace_name(unit: Unit, core: int) -> str:
@@ -148,7 +149,7 @@ class Chip(wiring.Component):
         m.submodules.command = command = Command(self.config, id_bits=bits)
         m.submodules.reads = reads = ReadCrossbar(self.config, _readers(self.config), id_bits=bits)
         m.submodules.writes = writes = WriteCrossbar(self.config, _writers(self.config), id_bits=bits)
-        readers, writers, cores = [command.read], [command.write], []
+        readers, writers, cores = [command.read, command.copy_read], [command.write, command.copy_write], []
         for c in range(self.config.cores):
             core = Core(self.config, id_bits=bits)
             if self.config.cores > 1:

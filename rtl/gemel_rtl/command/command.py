@@ -7,7 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from gemel_golden.config import ChipConfig
-from gemel_golden.registers import CHANNEL, CORE, ID_VALUE, VERSION
+from gemel_golden.registers import CHANNEL, COPY_COUNTS, CORE, ID_VALUE, VERSION
 from gemel_golden.windows import WINDOWS
 from gemel_rtl.command.registers import AxiLite, RegisterFile, page
 from gemel_rtl.command.rings import Rings
@@ -26,7 +26,7 @@ class Command(wiring.Component):
     Parameters: config; id_bits, bus_id: width and value of ARID and AWID.
     Members: `bus`: the registers; `irq`; `launch` (array over cores); `core`, `channel` (arrays): the pages of
     registers of cores and of channels of DRAM; `trace` (array over rings): their packets, by `Status.packet`; `read`,
-    `write`: the bus.
+    `write`: the bus; `copy_read`, `copy_write`: the copy engine's.
     """
 
     def __init__(self, config: ChipConfig, *, id_bits: int = 2, bus_id: int = 0):
@@ -43,6 +43,8 @@ class Command(wiring.Component):
                 "trace": Out(Trace).array(config.rings),
                 "read": Out(axi_read(config, id_bits)),
                 "write": Out(axi_write(config, id_bits)),
+                "copy_read": Out(axi_read(config, id_bits)),
+                "copy_write": Out(axi_write(config, id_bits)),
             }
         )
 
@@ -54,6 +56,8 @@ class Command(wiring.Component):
         wiring.connect(m, wiring.flipped(self.bus), registers.bus)
         wiring.connect(m, rings.read, wiring.flipped(self.read))
         wiring.connect(m, rings.write, wiring.flipped(self.write))
+        wiring.connect(m, rings.copy_read, wiring.flipped(self.copy_read))
+        wiring.connect(m, rings.copy_write, wiring.flipped(self.copy_write))
         for c in range(self.config.cores):
             wiring.connect(m, rings.launch[c], wiring.flipped(self.launch[c]))
             wiring.connect(m, registers.core[c], wiring.flipped(self.core[c]))
@@ -75,6 +79,10 @@ class Command(wiring.Component):
             chip.cores.eq(self.config.cores),
             chip.rings.eq(self.config.rings),
             Cat(chip.cycles_lo, chip.cycles_hi).eq(clock),
+            *(
+                Cat(getattr(chip, f"{name}_lo"), getattr(chip, f"{name}_hi")).eq(rings.copy_counts[name])
+                for name in COPY_COUNTS
+            ),
         ]
         for r in range(self.config.rings):
             ring, control, status = registers.ring[r], rings.control[r], rings.status[r]
@@ -87,7 +95,16 @@ class Command(wiring.Component):
                 control.fault_clear.eq(ring.fault_clear[0]),
                 control.watchdog.eq(ring.watchdog),
                 control.windows.enforced.eq(ring.window_rights[31]),
-                ring.status.eq(Cat(status.busy, status.running, status.fault.code != 0, status.waiting, status.queued)),
+                ring.status.eq(
+                    Cat(
+                        status.busy,
+                        status.running,
+                        status.fault.code != 0,
+                        status.waiting,
+                        status.queued,
+                        status.copying,
+                    )
+                ),
                 ring.read.eq(status.read),
                 self.trace[r].start.eq(status.begins),
                 self.trace[r].pc.eq(status.packet),

@@ -7,8 +7,9 @@ from amaranth.lib import enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from gemel_golden.config import WORD, ChipConfig
-from gemel_golden.isa import FaultCode, Unit
+from gemel_golden.isa import FAULT_BITS, FaultCode, Unit
 from gemel_golden.packets import PACKETS, PacketType
+from gemel_rtl.command.copier import COPY
 from gemel_rtl.command.dispatcher import PRIORITY_BITS
 from gemel_rtl.command.ring import Ring
 from gemel_rtl.command.writer import word_write
@@ -38,6 +39,7 @@ class State(enum.Enum, shape=4):
     RESPONSE = 8
     CANCEL = 9
     STOPPED = 10
+    COPY = 11
 
 
 def _cause(response: Value, otherwise: FaultCode = FaultCode.MEMORY_READ) -> Value:
@@ -67,6 +69,7 @@ Status = wiring.Signature(
         "running": Out(1),
         "waiting": Out(1),
         "queued": Out(1),
+        "copying": Out(1),
         "interrupt": Out(1),
         "faulted": Out(1),
         "begins": Out(1),
@@ -82,14 +85,16 @@ class CommandProcessor(wiring.Component):
     """Executes a ring's packets as `gemel_golden.chip.GoldenChip` defines; the next packet is fetched meanwhile.
 
     LAUNCH starts its cores' fetch as soon as the dispatcher grants them, and then asks for its arguments. WAIT looks at
-    its word every 64 cycles. A SIGNAL's interrupt comes after the write's response. Disabled, a WAIT and a LAUNCH that
-    waits for cores are given up (they begin again once enabled); anything else is finished first. A fault, of a packet
-    or of the launch, leaves the record in `fault` and stops the ring until `fault_clear`; the packet counts as done.
+    its word every 64 cycles. A SIGNAL's interrupt comes after the write's response. Disabled, a WAIT, a LAUNCH that
+    waits for cores and a COPY that waits for its turn are given up (they begin again once enabled); anything else is
+    finished first. A fault, of a packet or of the launch, leaves the record in `fault` and stops the ring until
+    `fault_clear`; the packet counts as done.
 
     Parameters: config.
     Members: `control`, `status`: the ring's registers; `launch`: to the dispatcher; `packet`, `word`, `packet_valid`,
     `word_valid`, `data`, `error`: the ring's side of `Reader`; `signal`, `signal_done`, `signal_error`: of `Writer`;
-    `awake`: there is something to do, or else the clock may rest.
+    `copy`, `copy_done`, `copy_code`, `copy_address`: of `Copier`; `awake`: there is something to do, or else the clock
+    may rest.
     """
 
     def __init__(self, config: ChipConfig):
@@ -109,6 +114,10 @@ class CommandProcessor(wiring.Component):
                 "signal": Out(stream.Signature(word_write(config))),
                 "signal_done": In(1),
                 "signal_error": In(2),
+                "copy": Out(stream.Signature(COPY)),
+                "copy_done": In(1),
+                "copy_code": In(FAULT_BITS),
+                "copy_address": In(64),
                 "awake": Out(1),
             }
         )
@@ -137,6 +146,7 @@ class CommandProcessor(wiring.Component):
             status.packet.eq(Cat(status.read[:16], bits[:8])),
             ring.refused.eq(~allows(m, control.windows, ring.address.payload, "read", "packet")),
             status.busy.eq((state != State.IDLE) | (control.enable & (status.read != control.write))),
+            status.copying.eq(self.copy.valid | (state == State.COPY)),
             status.waiting.eq((state == State.LOOK) | (state == State.COMPARE) | (state == State.PAUSE)),
         ]
 
@@ -154,6 +164,9 @@ class CommandProcessor(wiring.Component):
             payload.value.eq(signal["value"]),
             payload.timestamp.eq(signal["timestamp"]),
         ]
+        move = self.copy.payload.move
+        m.d.comb += [getattr(move, name).eq(value) for name, value in fields[PacketType.COPY].items()]
+        m.d.comb += self.copy.payload.windows.eq(control.windows)
         mask = launch["cores"][: self.config.cores]
         m.d.comb += [
             self.launch.program.eq(launch["program"]),
@@ -229,7 +242,8 @@ class CommandProcessor(wiring.Component):
                 own = Signal(64)
                 m.d.comb += own.eq(Mux(found[PacketType.LAUNCH], launch["argument_block"], wait["address"]))
                 may_read, may_write = (allows(m, control.windows, own, right, right) for right in ("read", "write"))
-                accesses = ~found[PacketType.NOP] & (~found[PacketType.LAUNCH] | (launch["arguments"] != 0))
+                accesses = found[PacketType.WAIT] | found[PacketType.SIGNAL]
+                accesses |= found[PacketType.LAUNCH] & (launch["arguments"] != 0)
                 m.d.sync += [
                     illegal.eq(
                         ~any_of(found.values())
@@ -273,6 +287,12 @@ class CommandProcessor(wiring.Component):
                     m.d.comb += self.signal.valid.eq(1)
                     with m.If(self.signal.ready):
                         m.d.sync += state.eq(State.RESPONSE)
+                with m.Elif(found[PacketType.COPY] & (move.bytes != 0)):
+                    m.d.comb += self.copy.valid.eq(1)
+                    with m.If(self.copy.ready):
+                        m.d.sync += state.eq(State.COPY)
+                    with m.Elif(~control.enable):
+                        give_up()
                 with m.Else():
                     finish()
             with m.Case(State.ARGUMENTS):
@@ -327,6 +347,11 @@ class CommandProcessor(wiring.Component):
                     fail(_cause(self.signal_error, FaultCode.MEMORY_WRITE), address)
                 with m.Elif(self.signal_done):
                     m.d.comb += status.interrupt.eq(signal["interrupt"])
+                    finish()
+            with m.Case(State.COPY):
+                with m.If(self.copy_done & (self.copy_code != 0)):
+                    fail(self.copy_code, self.copy_address)
+                with m.Elif(self.copy_done):
                     finish()
             with m.Case(State.STOPPED):
                 with m.If(control.fault_clear):

@@ -7,11 +7,11 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from gemel_golden.registers import ADDRESS_BITS, BLOCKS, Block, Register
+from gemel_golden.registers import ADDRESS_BITS, BLOCKS, COPY_COUNTS, Block, Register
 
 __all__ = ["HELD", "AxiLite", "RegisterFile", "page"]
 
-HELD = {"cycles_hi": "cycles_lo", "counter_hi": "counter_lo"}
+HELD = {f"{name}_hi": f"{name}_lo" for name in ("cycles", "counter", *COPY_COUNTS)}
 """Registers whose value is held by reading another one of their block."""
 
 AxiLite = wiring.Signature(

@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from gemel_golden.config import ChipConfig
 from gemel_rtl.clock_gate import gated
+from gemel_rtl.command.copier import COUNTS, Copier
 from gemel_rtl.command.dispatcher import Dispatcher
 from gemel_rtl.command.processor import CommandProcessor, Control, Status
 from gemel_rtl.command.reader import Reader
@@ -19,13 +20,14 @@ __all__ = ["Rings"]
 
 
 class Rings(wiring.Component):
-    """`config.rings` rings go on beside each other and share `config.cores` cores and the bus.
+    """`config.rings` rings go on beside each other and share `config.cores` cores, the bus and the copy engine.
 
-    The clock of a ring at rest is gated.
+    The clocks of a ring and of the copy engine at rest are gated.
 
     Parameters: config; id_bits, bus_id: width and value of ARID and AWID.
     Members: `control`, `status` (arrays over rings); `clock`: what a SIGNAL's timestamp reads; `core_reset`: bit c ends
-    core c's launch; `launch` (array over cores); `read`, `write`: the bus.
+    core c's launch; `launch` (array over cores); `read`, `write`: the bus; `copy_read`,
+    `copy_write`, `copy_counts`: the copy engine's.
     """
 
     def __init__(self, config: ChipConfig, *, id_bits: int = 2, bus_id: int = 0):
@@ -41,6 +43,9 @@ class Rings(wiring.Component):
                 "launch": Out(Launch).array(config.cores),
                 "read": Out(axi_read(config, id_bits)),
                 "write": Out(axi_write(config, id_bits)),
+                "copy_read": Out(axi_read(config, id_bits)),
+                "copy_write": Out(axi_write(config, id_bits)),
+                "copy_counts": Out(COUNTS),
             }
         )
 
@@ -49,6 +54,12 @@ class Rings(wiring.Component):
         m.submodules.reader = reader = Reader(self.config, id_bits=self.id_bits, bus_id=self.bus_id)
         m.submodules.writer = writer = Writer(self.config, id_bits=self.id_bits, bus_id=self.bus_id)
         m.submodules.dispatcher = dispatcher = Dispatcher(self.config)
+        copier = Copier(self.config, id_bits=self.id_bits, bus_id=self.bus_id)
+        m.submodules.copier = DomainRenamer("copier")(copier)
+        gated(m, "copier", copier.awake)
+        m.d.comb += self.copy_counts.eq(copier.counts)
+        wiring.connect(m, copier.read, wiring.flipped(self.copy_read))
+        wiring.connect(m, copier.write, wiring.flipped(self.copy_write))
         wiring.connect(m, reader.bus, wiring.flipped(self.read))
         wiring.connect(m, writer.bus, wiring.flipped(self.write))
         m.d.comb += [writer.clock.eq(self.clock), dispatcher.reset.eq(self.core_reset)]
@@ -64,6 +75,7 @@ class Rings(wiring.Component):
             wiring.connect(m, processor.packet, reader.packet[r])
             wiring.connect(m, processor.word, reader.word[r])
             wiring.connect(m, processor.signal, writer.word[r])
+            wiring.connect(m, processor.copy, copier.copy[r])
             m.d.comb += [
                 dispatcher.priority[r].eq(self.control[r].priority),
                 processor.packet_valid.eq(reader.packet_valid[r]),
@@ -72,5 +84,8 @@ class Rings(wiring.Component):
                 processor.error.eq(reader.error),
                 processor.signal_done.eq(writer.done[r]),
                 processor.signal_error.eq(writer.error),
+                processor.copy_done.eq(copier.done[r]),
+                processor.copy_code.eq(copier.code),
+                processor.copy_address.eq(copier.address),
             ]
         return m

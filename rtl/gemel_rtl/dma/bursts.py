@@ -3,11 +3,16 @@
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
 
-from gemel_golden.config import ChipConfig
+from gemel_golden.config import WORD, ChipConfig
+from gemel_golden.windows import PAGE
 from gemel_rtl.dma.layouts import BURST, ROW
 
 __all__ = ["JOINED", "BurstCutter"]
+
+LONGEST = PAGE // WORD
+"""Beats of a burst at most: none crosses 4 KB."""
 
 PATIENCE = 15
 """Cycles that a row waits for the next one to come."""
@@ -26,12 +31,14 @@ class BurstCutter(wiring.Component):
     any more until reset. A row that isn't present has no burst, unless its index is a fault or it is the last of its
     instruction: then one that says so.
 
-    Parameters: config, alone (rows that are accumulated don't join).
+    Parameters: config, alone (rows that are accumulated don't join), longest (beats of a burst at most, a power of two:
+    bursts are cut at multiples of it).
     Members: `i` (rows of at least one byte), `o` (bursts), `eager`.
     """
 
-    def __init__(self, config: ChipConfig, *, alone: bool = False):
+    def __init__(self, config: ChipConfig, *, alone: bool = False, longest: int = LONGEST):
         self.alone = alone
+        self.longest = longest
         self.address_bits = config.mem_address_bits - 6
         super().__init__({"i": In(stream.Signature(ROW)), "o": Out(stream.Signature(BURST)), "eager": In(1)})
 
@@ -64,9 +71,9 @@ class BurstCutter(wiring.Component):
         with m.If(hopes):
             m.d.sync += patience.eq(patience - 1)
 
-        to_boundary, final, go = Signal(7), Signal(), Signal()
+        to_boundary, final, go = Signal(range(self.longest + 1)), Signal(), Signal()
         m.d.comb += [
-            to_boundary.eq(64 - address[:6]),
+            to_boundary.eq(self.longest - address[: exact_log2(self.longest)]),
             final.eq(beats <= to_boundary),
             burst.address.eq(address),
             burst.len.eq(Mux(final, beats, to_boundary) - 1),

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gemel.driver.registers import Page
 from gemel_golden.activity import UNITS, Activity
 from gemel_golden.counters import BUCKETS, COUNTERS, SINCE_RESET, WORK
 from gemel_golden.isa import Unit
-from gemel_golden.registers import CHANNEL
+from gemel_golden.registers import CHANNEL, COPY_COUNTS
 
-__all__ = ["Channels", "Counters", "read_channels", "read_counters"]
+__all__ = ["Channels", "Copies", "Counters", "read_channels", "read_copies", "read_counters"]
 
 Channels = Sequence[Mapping[str, int]]
 """Counts of each channel of DRAM by the names of its registers."""
+
+
+Copies = Mapping[str, int]
+"""Counts of the copy engine by the names of its registers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,13 +28,15 @@ class Counters:
     `units`: cycles by unit and class (`gemel_golden.activity`): those of each unit add up to `cycles`. `work`: bytes,
     beats, bursts, clamped outputs and corrected words by the names of `gemel_golden.counters.WORK`. `latencies`: bursts
     that LOAD read by the least number of cycles from address to first beat, powers of two. `memory`: what each channel
-    of DRAM did meanwhile, for whomever; none with an ideal memory. A chip without a clock counts nothing.
+    of DRAM did meanwhile, for whomever; none with an ideal memory. `copies`: the copy engine's, for whatever stream. A
+    chip without a clock counts nothing.
     """
 
     units: Mapping[Unit, Mapping[Activity, int]]
     work: Mapping[str, int]
     latencies: Mapping[int, int]
     memory: Channels = ()
+    copies: Copies = field(default_factory=dict)
 
     @property
     def cycles(self) -> int:
@@ -52,6 +58,7 @@ class Counters:
             "work": dict(self.work),
             "latencies": dict(self.latencies),
             "memory": [dict(channel) for channel in self.memory],
+            "copies": dict(self.copies),
         }
 
 
@@ -60,8 +67,13 @@ def read_channels(channels: Sequence[Page]) -> Channels:
     return [{register.name: page.read(register.name) for register in CHANNEL.table} for page in channels]
 
 
-def read_counters(core: Page, memory: Channels, *, since_reset: bool = False) -> Counters:
-    """The counters of the core whose page this is, beside those of the memory."""
+def read_copies(chip: Page) -> Copies:
+    """The counters of the copy engine since reset, by the chip's page."""
+    return {name: chip.read_pair(name) for name in COPY_COUNTS}
+
+
+def read_counters(core: Page, memory: Channels, copies: Copies, *, since_reset: bool = False) -> Counters:
+    """The counters of the core whose page this is, beside those of what cores share."""
 
     def count(name: str) -> int:
         core.write("counter_select", COUNTERS[name].number | (SINCE_RESET if since_reset else 0))
@@ -75,4 +87,5 @@ def read_counters(core: Page, memory: Channels, *, since_reset: bool = False) ->
         work={name: count(name) for name in WORK},
         latencies={1 << bucket: count(f"latency_{1 << bucket}") for bucket in range(BUCKETS)},
         memory=memory,
+        copies=copies,
     )

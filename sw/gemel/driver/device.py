@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from gemel.driver import faults, recording
 from gemel.driver.buffer import Buffer
-from gemel.driver.counters import Channels, Counters, read_channels, read_counters
+from gemel.driver.counters import Channels, Counters, read_channels, read_copies, read_counters
 from gemel.driver.launch import TIMEOUT, Launch, Result
 from gemel.driver.memory import Allocator
 from gemel.driver.program import Program
@@ -24,7 +24,7 @@ from gemel.driver.stream import Arguments, Event, Stream
 from gemel.sim import backend as backends
 from gemel_golden.config import ChipConfig, config
 from gemel_golden.isa import INSTRUCTION_BYTES, Unit
-from gemel_golden.registers import BLOCKS, CHANNEL, CHIP, CORE
+from gemel_golden.registers import BLOCKS, CHANNEL, CHIP, COPY_COUNTS, CORE
 from gemel_golden.windows import Window
 
 RING_ADDRESS = 4096
@@ -80,6 +80,7 @@ class Device:
         self._channels = [Page(self.backend, CHANNEL, channel) for channel in range(self.config.drams)]
         self._memory_total = read_channels(self._channels)
         self._memory_last: Channels = [dict.fromkeys(counts, 0) for counts in self._memory_total]
+        self._copies_total = self._copies_last = dict.fromkeys(COPY_COUNTS, 0)
         self._chip.write("irq_enable", INTERRUPTS)
         size = reserved(self.config.cores)
         self._rings = [
@@ -242,6 +243,16 @@ class Device:
         ring.under_way.append(launch)
         return launch
 
+    def submit_copy(self, stream: Stream, target: int | Buffer, source: int | Buffer, nbytes: int) -> Launch:
+        """What `Stream.copy` does."""
+        ring = self._rings[stream.ring]
+        self._make_room(ring, PACKETS_PER_LAUNCH)
+        begun = (self.backend.cycles, time.monotonic())
+        number = ring.copy(int(source), int(target), nbytes)
+        launch = Launch(stream, number, "copy", (), Program(), (source, target), begun, copied=nbytes)
+        ring.under_way.append(launch)
+        return launch
+
     def signal(self, stream: Stream, event: Event) -> None:
         """What `Stream.record` does."""
         ring = self._rings[stream.ring]
@@ -321,6 +332,8 @@ class Device:
                     launch.result = self.last = launch.finish(now, [self._cores[core] for core in launch.cores])
                 launch.keeps = ()
                 noted = self._count_memory() if noted is None else ()
+                if not launch.cores:
+                    self._count_copies()
                 self._note(launch, now, noted)
 
     def _count_memory(self) -> Channels:
@@ -331,6 +344,11 @@ class Device:
             for old, new in zip(before, self._memory_total, strict=True)
         ]
         return self._memory_last
+
+    def _count_copies(self) -> None:
+        """Note what the copy engine did since this was called last."""
+        before, self._copies_total = self._copies_total, read_copies(self._chip)
+        self._copies_last = {name: count - before[name] for name, count in self._copies_total.items()}
 
     def _note(self, launch: Launch, now: int, memory: Channels) -> None:
         """Tell the recording, if there is one, of a launch that has ended."""
@@ -348,6 +366,7 @@ class Device:
             samples=self.backend.samples(),
             ring=launch.stream.ring,
             cores=launch.cores,
+            copied=launch.copied,
         )
 
     def events(self) -> list[TraceEvent]:
@@ -368,10 +387,12 @@ class Device:
     def counters(self, core: int = 0, *, since_reset: bool = False) -> Counters:
         """What a core's units did in its last launch, or in all since the chip's reset; zeros on golden.
 
-        DRAM serves all cores: its counts are those between the ends of the last two launches that the host saw.
+        DRAM and the copy engine serve all: DRAM's counts are those between the ends of the last two launches that the
+        host saw, the copy engine's between those of the last two copies.
         """
         memory = read_channels(self._channels) if since_reset else self._memory_last
-        return read_counters(self._cores[core], memory, since_reset=since_reset)
+        copies = read_copies(self._chip) if since_reset else self._copies_last
+        return read_counters(self._cores[core], memory, copies, since_reset=since_reset)
 
     def read_register(self, block: str, name: str, index: int = 0) -> int:
         """A 32-bit register of the chip, of ring, core or memory channel `index`, by `gemel_golden.registers`."""

@@ -95,7 +95,11 @@ def describe_stall(ring: Page, cores: list[Page], program: Program | None) -> st
     """Where every unit of the launch's cores that isn't idle stands, and for which semaphores it waits."""
     status = ring.read("status")
     if not status >> 1 & 1:
-        held = {3: "the ring waits on a WAIT packet", 4: "the launch waits for its cores"}
+        held = {
+            3: "the ring waits on a WAIT packet",
+            4: "the launch waits for its cores",
+            5: "a copy runs or waits for its turn",
+        }
         return "; ".join(["no program is running", *(text for bit, text in held.items() if status >> bit & 1)])
     parts: list[str] = []
     for core in cores:

@@ -27,7 +27,8 @@ class Result:
     `cycles` from the first fetched instruction to the drained core; `total_cycles` from the doorbell to the interrupt,
     launch and waits behind earlier launches included; `counters` and `flags` as the registers name them;
     `seconds` of the host. Of several cores `cycles` is the most, counters are sums. Where another launch may have used
-    one of the cores before the host looked, counters and flags are empty and cycles 0.
+    one of the cores before the host looked, counters and flags are empty and cycles 0; so are those of a copy, which
+    has no core.
     """
 
     cycles: int
@@ -39,7 +40,7 @@ class Result:
 
 @dataclass(eq=False)
 class Launch:
-    """A launch under way on `cores` in `stream`: `wait` for its result."""
+    """A launch under way on `cores` in `stream`, or a copy, which has no cores: `wait` for its result."""
 
     stream: Stream = field(repr=False)
     number: int
@@ -48,6 +49,8 @@ class Launch:
     program: Program = field(repr=False)
     keeps: tuple[Any, ...] = field(repr=False)
     begun: tuple[int, float] = field(repr=False)
+    copied: int = 0
+    """Bytes of a copy."""
     result: Result | None = None
     fault: faults.DeviceFault | None = None
     overwritten: bool = field(default=False, repr=False)
@@ -71,6 +74,8 @@ class Launch:
     def cancel(self, timeout_cycles: int = TIMEOUT) -> None:
         """End it on all its cores, once it has begun, unless it has ended by itself; `wait` then raises DeviceFault.
 
+        A copy isn't interrupted: it always ends by itself, and this waits until it has.
+
         Raises DeviceTimeout when launches before it don't end.
         """
         self.stream.device.cancel(self, timeout_cycles)
@@ -85,7 +90,7 @@ class Launch:
         """The result at cycle `now`, with the pages of its cores."""
         cycles, seconds = self.begun
         total, seconds = now - cycles, time.monotonic() - seconds
-        if self.overwritten:
+        if self.overwritten or not cores:
             return Result(cycles=0, total_cycles=total, counters={}, flags=frozenset(), seconds=seconds)
         counters = {name: sum(core.read(name) for core in cores) for name in COUNTERS}
         bits = [core.read("flags") for core in cores]

@@ -118,13 +118,15 @@ class DeviceRecord:
         memory: Channels = (),
         ring: int = 0,
         cores: Sequence[int] = (0,),
+        copied: int = 0,
     ) -> None:
-        """Add a launch that has ended; `events`: those that are new, of any launch."""
+        """Add a launch, or a copy of `copied` bytes, that has ended; `events`: those that are new, of any launch."""
         self.samples += [Sample(*sample) for sample in samples]
         self.packets += [event for event in events if event.unit == Unit.COMMAND]
         self._events += [event for event in events if event.unit != Unit.COMMAND]
         mine = [event for event in self._events if event.core in cores]
         self._events = [event for event in self._events if event.core not in cores]
+        copied_work = Work(bytes_read=copied, bytes_written=copied)
         before = max((launch.ended for launch in self.launches if launch.ring == ring), default=0)
         self.launches.append(
             LaunchRecord(
@@ -134,7 +136,7 @@ class DeviceRecord:
                 ended=ended,
                 events=mine,
                 counters=counters,
-                work=work_of(program.bytes, self.chip).times(len(cores)),
+                work=work_of(program.bytes, self.chip).times(len(cores)) if cores else copied_work,
                 ring=ring,
                 memory=memory,
             )

@@ -35,8 +35,8 @@ def reserved(cores: int) -> int:
 class Ring:
     """Ring `number` of a chip with `cores` cores, at device address `base`, with an interrupt per SIGNAL.
 
-    Launch n (1, 2, ...) is a LAUNCH packet and a SIGNAL that writes n to the timeline word, in order. Callers see to it
-    that there is `room` for what they put.
+    Launch n (1, 2, ...) is a LAUNCH or COPY packet and a SIGNAL that writes n to the timeline word, in order. Callers
+    see to it that there is `room` for what they put.
     """
 
     def __init__(self, backend: Backend, number: int, base: int, cores: int):
@@ -97,6 +97,14 @@ class Ring:
             argument_block=block,
             argument_stride=ARGUMENT_BYTES if len(arguments) > 1 else 0,
         )
+        return self._submit()
+
+    def copy(self, source: int, target: int, nbytes: int) -> int:
+        """Queue a copy of `nbytes` bytes by the copy engine; its number, counted like launches."""
+        self._put(PacketType.COPY, source=source, target=target, bytes=nbytes)
+        return self._submit()
+
+    def _submit(self) -> int:
         self.submitted += 1
         self.signal(self.timeline, self.submitted)
         return self.submitted

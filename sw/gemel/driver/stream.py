@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gemel.driver.buffer import Buffer
-from gemel.driver.copies import copy_program
 from gemel.driver.launch import TIMEOUT, Launch
 from gemel.driver.program import Program
 from gemel.driver.protection import Protection
@@ -100,7 +99,11 @@ class Stream:
         order of the cores' numbers. Returns at once: the chip runs while somebody waits. Raises ValueError for an empty
         program, cores that don't exist, or arguments that don't fit.
         """
-        launch = self.device.submit(self, program, arguments, self.cores if cores is None else tuple(cores), name)
+        return self._keep(
+            self.device.submit(self, program, arguments, self.cores if cores is None else tuple(cores), name)
+        )
+
+    def _keep(self, launch: Launch) -> Launch:
         self._launches = [old for old in self._launches if not old.done or (old.fault and not old.reported)]
         self._launches.append(launch)
         return launch
@@ -108,8 +111,9 @@ class Stream:
     def copy(self, target: int | Buffer, source: int | Buffer, nbytes: int | None = None) -> Launch:
         """Queue a copy of `nbytes` bytes (the smaller buffer's size by default) from memory to memory.
 
-        It is a launch on the first of the stream's cores, through its L1, and overlaps what other cores do. The ranges
-        may have any alignment, and may not overlap.
+        The chip's copy engine does it, beside whatever cores do; copies of several streams take turns. The ranges may
+        have any alignment, and may not overlap; what is left of the target by a fault is undefined. Returns at once, as
+        `launch` does. Raises ValueError for ranges that overlap or exceed a buffer.
         """
         if nbytes is None:
             sizes = [end.size for end in (target, source) if isinstance(end, Buffer)]
@@ -119,11 +123,12 @@ class Stream:
         for what, end in (("target", target), ("source", source)):
             if isinstance(end, Buffer) and nbytes > end.size:
                 raise ValueError(f"{nbytes} bytes are more than the {what}'s {end.size}")
+        if nbytes < 0:
+            raise ValueError(f"can't copy {nbytes} bytes")
         low, high = sorted((int(target), int(source)))
         if low + nbytes > high:
             raise ValueError(f"the ranges at {low:#x} and {high:#x} overlap in a copy of {nbytes} bytes")
-        program = copy_program(self.device.config, nbytes)
-        return self.launch(program, [source, target], cores=self.cores[:1], name="copy")
+        return self._keep(self.device.submit_copy(self, target, source, nbytes))
 
     def record(self) -> Event:
         """An event that is done once all that the stream has been given so far is."""
