@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,18 @@ from numpy.typing import NDArray
 
 from gemel.dtypes import dtype
 from gemel.kernels.attention_checks import check_heads, factors
-from gemel.kernels.attention_program import LEAST, AttentionSpec, Compiled, compile_attention, limits_of, steps_of
+from gemel.kernels.attention_program import (
+    BLOCKS,
+    LEAST,
+    AttentionSpec,
+    Compiled,
+    compile_attention,
+    limits_of,
+    steps_of,
+)
+from gemel.kernels.attention_shares import share_heads
 from gemel.kernels.attention_vector import STRIP
+from gemel.kernels.split import cores_for
 from gemel.tensors import Tensor, empty, tensor
 from gemel_golden import lane_ops
 from gemel_golden.dot import block_matmul
@@ -22,6 +33,8 @@ from gemel_golden.rounding import from_fp32
 __all__ = ["attention_reference", "attention_spec", "scaled_dot_product_attention"]
 
 FORMATS = ("bf16", "fp16", "e4m3", "e5m2")
+MOST_STEPS = 256
+"""Strips times blocks of keys of a program with several heads, about: longer programs take long to make."""
 RANGE = {"e4m3": 8.0, "e5m2": 14.0}
 """Weights don't exceed 1, and FP8 has range above: they are multiplied by 2 to this power, and so are their sums."""
 Bits = NDArray[np.uint32]
@@ -39,6 +52,7 @@ def scaled_dot_product_attention(
     key_length: int | None = None,
     out_dtype: str | Format | None = None,
     return_logarithms: bool = False,
+    cores: int | None = None,
 ) -> Tensor | tuple[Tensor, Tensor]:
     """softmax(scale * q @ k.T) @ v for each head, as torch.nn.functional has it.
 
@@ -47,7 +61,8 @@ def scaled_dot_product_attention(
     (grouped queries); default heads. causal: query i sees keys up to i + Tk - Tq; Tk must be at least Tq. scale:
     positive; default 1 / sqrt(d). key_length: the keys from here on are padding; default Tk. out_dtype: default that
     of q, bf16 for FP8. return_logarithms: also the base-2 logarithm of the sum of exponentials, (heads, Tq) FP32, that
-    the backward pass takes.
+    the backward pass takes. cores: share the heads by so many of the chip's cores or, where they don't divide the heads
+    and all keys are seen, each head's queries; the same bytes for any number; default: all.
 
     Scores are FP32, weights are rounded to q's format, sums are FP32. Returns (Tq, heads * d). Raises ``ValueError``
     for shapes and formats that don't fit.
@@ -60,15 +75,27 @@ def scaled_dot_product_attention(
         raise ValueError(f"attention can't write {out_fmt.name}; it writes fp32, {', '.join(FORMATS)}")
     out = empty(q.device, (q.shape[0], heads * d), out_fmt)
     logarithms = empty(q.device, (heads, q.shape[0]), "fp32")
-    for head in range(heads):
-        kv = head * kv_heads // heads
-        parts = [x[:, i * d : (i + 1) * d] for x, i in ((q, head), (k, kv), (v, kv), (out, head))]
-        spec = attention_spec(*parts, keys=keys, causal=causal, scale=scale)
-        compiled = compile_attention(q.device.config, spec)
-        code, limits = _constants(q, spec, compiled)
-        arguments = [code, limits, *parts, logarithms[head : head + 1]]
-        name = f"attention {q.shape[0]} x {keys} x {d} {q.dtype}" + (" causal" if causal else "")
-        q.device.run(compiled.program, [x if isinstance(x, int) else x.address for x in arguments], name=name)
+    available = cores_for(q.device, cores)
+    spec = attention_spec(*(x[:, :d] for x in (q, k, v, out)), keys=keys, causal=causal, scale=scale)
+    strips = -(-q.shape[0] // STRIP) * -(-keys // BLOCKS[0])
+    shares = share_heads(heads, kv_heads, len(available), q.shape[0], cut=not causal, most=MOST_STEPS // strips)
+    spec = replace(
+        spec,
+        queries=shares.queries,
+        heads=shares.heads,
+        group=min(shares.heads, heads // kv_heads),
+        logarithms_stride=logarithms.strides[0],
+    )
+    compiled = compile_attention(q.device.config, spec)
+    constants = _constants(q, spec, compiled)
+    name = f"attention {q.shape[0]} x {keys} x {d} {q.dtype}" + (" causal" if causal else "")
+    for launch in shares.launches:
+        arguments = []
+        for head, query in launch:
+            kv = head * kv_heads // heads
+            parts = (q[query:, head * d :], k[:, kv * d :], v[:, kv * d :], out[query:, head * d :])
+            arguments.append([x.address for x in (*constants, *parts, logarithms[head:, query:])])
+        q.device.run(compiled.program, arguments, cores=available[: len(launch)], name=name)
     return (out, logarithms) if return_logarithms else out
 
 

@@ -12,6 +12,7 @@ from gemel.kernels.attention_backward_program import compile_backward
 from gemel.kernels.attention_backward_units import BackwardSpec, gradient_limits, key_strips
 from gemel.kernels.attention_checks import check_heads, factors
 from gemel.kernels.attention_vector import STRIP
+from gemel.kernels.split import cores_for
 from gemel.tensors import Tensor, empty, tensor
 from gemel_golden import lane_ops
 from gemel_golden.dot import block_matmul
@@ -42,6 +43,7 @@ def scaled_dot_product_attention_backward(
     causal: bool = False,
     scale: float | None = None,
     key_length: int | None = None,
+    cores: int | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients (dq, dk, dv) of `scaled_dot_product_attention`, with weights P recomputed strip by strip.
 
@@ -49,7 +51,8 @@ def scaled_dot_product_attention_backward(
 
     Parameters: grad_out (dO): like the result, (Tq, heads * d), in q's format; q, k, v and the options: those of the
     forward pass, in bf16 or fp16; out (O): its result in fp32, bf16 or fp16; logarithms: (heads, Tq) FP32, which
-    it gives with return_logarithms.
+    it gives with return_logarithms. cores: share the heads of keys by so many of the chip's cores, the same bytes for
+    any number; default: all.
 
     S, dP, P and dS are FP32; P and dS are rounded to q's format for the products that they enter, whose sums are FP32,
     over all heads that share keys, and rounded once. Keys from key_length on get zeros. The bits don't depend on the
@@ -66,22 +69,23 @@ def scaled_dot_product_attention_backward(
     dq, dk, dv = (empty(q.device, x.shape, q.format) for x in (q, k, v))
     for padded in (dk[keys:], dv[keys:]):
         padded.write_codes(np.zeros(padded.shape, q.format.storage))
-    group = heads // kv_heads
-    for kv in range(kv_heads):
-        wide, narrow = (slice(kv * n * d, (kv + 1) * n * d) for n in (group, 1))
-        operands = [
-            x[:, part] for x, part in zip((q, k, v, grad_out, out), (wide, narrow, narrow, wide, wide), strict=True)
-        ]
-        results = [x[:, part] for x, part in ((dq, wide), (dk, narrow), (dv, narrow))]
-        spec = backward_spec(*operands, *results, keys=keys, group=group, causal=causal, scale=scale)
-        compiled = compile_backward(q.device.config, spec)
-        code = tensor(q.device, np.frombuffer(compiled.code, np.uint8).copy(), "uint8")
-        limits = tensor(q.device, gradient_limits(spec), "fp32")
-        partial = empty(q.device, (compiled.partial_bytes,), "uint8")
-        logs = logarithms[kv * group : (kv + 1) * group]
-        arguments = [code, limits, *operands, logs, *results, partial]
-        name = f"attention backward {q.shape[0]} x {keys} x {d} {q.dtype}" + (" causal" if causal else "")
-        q.device.run(compiled.program, [x.address for x in arguments], name=name)
+    group, available = heads // kv_heads, cores_for(q.device, cores)
+    wide, narrow = slice(group * d), slice(d)
+    parts = (*zip((q, k, v, grad_out, out), (wide, narrow, narrow, wide, wide), strict=True),)
+    parts += ((dq, wide), (dk, narrow), (dv, narrow))
+    spec = backward_spec(*(x[:, part] for x, part in parts), keys=keys, group=group, causal=causal, scale=scale)
+    compiled = compile_backward(q.device.config, spec)
+    code = tensor(q.device, np.frombuffer(compiled.code, np.uint8).copy(), "uint8")
+    limits = tensor(q.device, gradient_limits(spec), "fp32")
+    partial = empty(q.device, (min(len(available), kv_heads), compiled.partial_bytes), "uint8")
+    name = f"attention backward {q.shape[0]} x {keys} x {d} {q.dtype}" + (" causal" if causal else "")
+    for first in range(0, kv_heads, len(available)):
+        arguments = []
+        for rank, kv in enumerate(range(first, min(first + len(available), kv_heads))):
+            *operands, dqs, dks, dvs = (x[:, kv * part.stop :] for x, part in parts)
+            placed = [code, limits, *operands, logarithms[kv * group :], dqs, dks, dvs, partial[rank:]]
+            arguments.append([x.address for x in placed])
+        q.device.run(compiled.program, arguments, cores=available[: len(arguments)], name=name)
     return dq, dk, dv
 
 

@@ -1,9 +1,9 @@
-"""The program of attention of one head: strips of 32 queries against blocks of keys, scores and weights only in L1."""
+"""The program of attention: by head, strips of 32 queries against blocks of keys, scores and weights only in L1."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -16,7 +16,7 @@ from gemel_golden.config import CHUNK, WORD, ChipConfig
 from gemel_golden.formats import FORMATS, Format
 from gemel_golden.isa import Layout, Opcode
 
-__all__ = ["LEAST", "AttentionSpec", "Compiled", "Step", "compile_attention", "limits_of", "steps_of"]
+__all__ = ["BLOCKS", "LEAST", "AttentionSpec", "Compiled", "Step", "compile_attention", "limits_of", "steps_of"]
 
 CODE_REG, LIMITS_REG, Q_REG, K_REG, V_REG, OUT_REG, LOGARITHMS_REG = range(1, 8)
 """Address registers of the arguments, in their order."""
@@ -33,7 +33,7 @@ ROW = 4 * STRIP
 
 @dataclass(frozen=True, kw_only=True)
 class AttentionSpec:
-    """Everything that shapes the program; strides in bytes between rows in memory."""
+    """Everything that shapes the program; strides in bytes between rows in memory. Heads lie side by side in a row."""
 
     queries: int
     keys: int
@@ -49,6 +49,11 @@ class AttentionSpec:
     """FP32 bits of the scale times log2(e)."""
     bias: float
     """What is added to the exponents of the weights, so that they use P's range."""
+    heads: int = 1
+    group: int = 1
+    """Heads, one after the other, that share keys and values."""
+    logarithms_stride: int = 0
+    """Bytes between the heads' logarithms."""
 
     @property
     def offset(self) -> int:
@@ -60,9 +65,10 @@ class AttentionSpec:
 class Step:
     """A strip of queries against a block of keys."""
 
+    head: int = 0
     strip: int
     turn: int
-    """Strips before it."""
+    """Strips before it, those of heads before included."""
     rows: int
     block: int
     first_key: int
@@ -89,7 +95,7 @@ def limits_of(spec: AttentionSpec) -> np.ndarray:
 
 
 def steps_of(spec: AttentionSpec, block: int) -> Iterator[Step]:
-    """Every step, strip by strip and each in rising order of keys.
+    """Every step of a head, strip by strip and each in rising order of keys.
 
     Causal strips grow: every other one comes on the way up, the rest on the way down, so that the first and the last
     one, beside which little else can be done, are small.
@@ -135,7 +141,8 @@ class Compiled:
 
 @lru_cache(maxsize=64)
 def compile_attention(config: ChipConfig, spec: AttentionSpec) -> Compiled:
-    """The program of one head; its arguments are addresses: code, limits, Q, K, V, result, logarithms.
+    """The program of some heads; its arguments are addresses: code, limits, and where the first head has Q, K, V, the
+    result and the logarithms.
 
     Raises ``ValueError`` when L1 has no room even for small blocks.
     """
@@ -156,7 +163,11 @@ class _Program:
     def __init__(self, config: ChipConfig, spec: AttentionSpec, block: int, resident: bool):
         self.config, self.spec, self.block, self.resident = config, spec, block, resident
         self.top = 0
-        self.steps = list(steps_of(spec, block))
+        one = list(steps_of(spec, block))
+        strips = one[-1].turn + 1
+        self.steps = [
+            replace(step, head=head, turn=head * strips + step.turn) for head in range(spec.heads) for step in one
+        ]
         self.size = spec.fmt.bits // 8
         self.columns = spec.head_dim // 32
         self._vector_code()
@@ -207,7 +218,7 @@ class _Program:
 
     def compile(self) -> Compiled:
         self.schedule = Schedule()
-        self.loaded: dict[tuple[str, int, int], int] = {}
+        self.loaded: dict[tuple[str, int, int], tuple[int, int]] = {}
         code = self.vectors.region
         self._load_rows(CODE_REG, 0, 0, 1, len(self.vectors.bundles), code.address, 0, [code])
         if self.tails:
@@ -216,15 +227,22 @@ class _Program:
         self.schedule.emit(Opcode.LOAD, fill, writes=[self.least])
         steps = self.steps
         self._bring(0)
+        self._bring_values(0)
         self._multiply_keys(0)
         self._softmax(0)
         for n, step in enumerate(steps):
+            # The values of another head take the place of those that this step still needs.
+            replaced = self.resident and n + 1 < len(steps) and self._group(n + 1) != self._group(n)
             if n + 1 < len(steps):
                 self._bring(n + 1)
+                if not replaced:
+                    self._bring_values(n + 1)
                 self._multiply_keys(n + 1)
             if step.block:
                 self._rescale(n)
             self._multiply_values(n)
+            if replaced:
+                self._bring_values(n + 1)
             if n + 1 < len(steps):
                 self._softmax(n + 1)
             if step.last:
@@ -266,38 +284,47 @@ class _Program:
         }
         self.schedule.emit(Opcode.LOAD, values, writes=writes)
 
+    def _group(self, n: int) -> int:
+        """Which heads' keys and values step n works with."""
+        return self.steps[n].head // self.spec.group
+
     def _bring(self, n: int) -> None:
-        """Load what step n needs and L1 doesn't hold: its queries, keys and values."""
+        """Load what step n needs and L1 doesn't hold: its queries and keys."""
         step, spec = self.steps[n], self.spec
         row_bytes = spec.head_dim * self.size
         if step.block == 0:
             q = self.q[step.turn % 2]
+            at = step.head * row_bytes + step.strip * STRIP * spec.q_stride
+            self._load_rows(Q_REG, at, spec.q_stride, step.rows, row_bytes, q.address, PITCH, [q])
+        self._bring_rows(n, "k", K_REG, spec.k_stride, self.k_slots)
+
+    def _bring_values(self, n: int) -> None:
+        """Load those of step n that L1 doesn't hold."""
+        self._bring_rows(n, "v", V_REG, self.spec.v_stride, self.v_slots)
+
+    def _bring_rows(self, n: int, name: str, register: int, stride: int, slots: list[tuple[int, list[Region]]]) -> None:
+        """Keys or values of step n."""
+        step, spec = self.steps[n], self.spec
+        row_bytes = spec.head_dim * self.size
+        base, regions = slots[0 if self.resident else n % 2]
+        start = step.first_key if self.resident else 0
+        for piece in range(start // PIECE, -(-(start + step.columns) // PIECE)):
+            key = step.first_key - start + piece * PIECE
+            slot = (name, 0 if self.resident else n % 2, piece)
+            if self.loaded.get(slot) == (self._group(n), key):
+                continue
+            self.loaded[slot] = self._group(n), key
             self._load_rows(
-                Q_REG, step.strip * STRIP * spec.q_stride, spec.q_stride, step.rows, row_bytes, q.address, PITCH, [q]
+                register,
+                self._group(n) * row_bytes + key * stride,
+                stride,
+                PIECE,
+                row_bytes,
+                base + piece * (PIECE // 2) * WORD,
+                self.slot_keys // 2,
+                [regions[piece]],
+                valid=max(0, min(PIECE, spec.keys - key)),
             )
-        for name, register, stride, slots in (
-            ("k", K_REG, spec.k_stride, self.k_slots),
-            ("v", V_REG, spec.v_stride, self.v_slots),
-        ):
-            base, regions = slots[0 if self.resident else n % 2]
-            start = step.first_key if self.resident else 0
-            for piece in range(start // PIECE, -(-(start + step.columns) // PIECE)):
-                key = step.first_key - start + piece * PIECE
-                slot = (name, 0 if self.resident else n % 2, piece)
-                if self.loaded.get(slot) == key:
-                    continue
-                self.loaded[slot] = key
-                self._load_rows(
-                    register,
-                    key * stride,
-                    stride,
-                    PIECE,
-                    row_bytes,
-                    base + piece * (PIECE // 2) * WORD,
-                    self.slot_keys // 2,
-                    [regions[piece]],
-                    valid=max(0, min(PIECE, spec.keys - key)),
-                )
 
     def _slot(self, n: int, slots: list[tuple[int, list[Region]]]) -> tuple[int, list[Region], int]:
         """Base address, regions and first row of step n's keys in a slot."""
@@ -415,7 +442,7 @@ class _Program:
         self.vectors.emit(self.schedule, "normalise", arguments, reads=reads, writes=[result, logarithms, self.room])
         values = {
             "layout": Layout.TILE,
-            "mem": step.strip * STRIP * spec.out_stride,
+            "mem": step.head * spec.head_dim * spec.out.bits // 8 + step.strip * STRIP * spec.out_stride,
             "mem_reg": OUT_REG,
             "l1": result.address,
             "pitch": PITCH,
@@ -425,7 +452,7 @@ class _Program:
         }
         self.schedule.emit(Opcode.STORE, values, reads=[result])
         values = {
-            "mem": step.strip * STRIP * 4,
+            "mem": step.head * spec.logarithms_stride + step.strip * STRIP * 4,
             "mem_reg": LOGARITHMS_REG,
             "l1": logarithms.address,
             "bytes": 4 * step.rows,
