@@ -18,7 +18,7 @@ NATIVE = {"bf16": ml_dtypes.bfloat16, "e5m2": ml_dtypes.float8_e5m2}
 
 @pytest.fixture(scope="module")
 def device() -> Iterator[gemel.Device]:
-    with gemel.open("nano", "golden", memory_bytes=16 << 20) as opened:
+    with gemel.open("quad", "golden", memory_bytes=16 << 20) as opened:
         yield opened
 
 
@@ -145,7 +145,7 @@ def test_gradients_are_exact(
 
 def test_gradients_bits_are_numpy_s(device: gemel.Device, rng: np.random.Generator) -> None:
     shape, kernel, stride, padding, dilation = CASES[3]
-    where = {"stride": stride, "padding": padding, "dilation": dilation}
+    where: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation}
     size = direct(np.zeros(shape), np.zeros(kernel), stride, padding, dilation).shape
     arrays = [
         (rng.standard_normal(s) * np.exp2(rng.integers(-6, 6, s))).astype(ml_dtypes.bfloat16)

@@ -14,7 +14,7 @@ from gemel.kernels.copy import REFERENCES
 
 @pytest.fixture
 def device() -> Iterator[gemel.Device]:
-    with gemel.open("nano", "golden", memory_bytes=16 << 20) as opened:
+    with gemel.open("quad", "golden", memory_bytes=16 << 20) as opened:
         yield opened
 
 

@@ -13,7 +13,7 @@ from gemel.driver.faults import DeviceFault
 
 @pytest.fixture
 def device() -> Iterator[gemel.Device]:
-    with gemel.open("nano", "golden", memory_bytes=16 << 20) as opened:
+    with gemel.open("quad", "golden", memory_bytes=16 << 20) as opened:
         yield opened
 
 

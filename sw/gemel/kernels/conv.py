@@ -11,10 +11,11 @@ import numpy as np
 from gemel.dtypes import dtype as format_of
 from gemel.dtypes import from_codes, to_codes
 from gemel.kernels.conv_program import conv_program
-from gemel.kernels.conv_spec import ConvSpec
+from gemel.kernels.conv_spec import ConvSpec, share_convolution
 from gemel.kernels.copy import copy
 from gemel.kernels.matmul_reference import matmul_reference
 from gemel.kernels.rows import Values
+from gemel.kernels.split import cores_for
 from gemel.tensors import Tensor, empty, tensor
 from gemel_golden.config import CHUNK
 from gemel_golden.formats import Format
@@ -71,12 +72,14 @@ def conv2d(
     scale: float | None = None,
     out_dtype: str | None = None,
     out: Tensor | None = None,
+    cores: int | None = None,
 ) -> Any:
     """activation(scale * sum + bias) for images x (N, H, W, C) and kernels weight (O, KH, KW, C): (N, OH, OW, O).
 
     PyTorch's conv2d in its channels-last memory, groups = 1. x, weight: bf16, fp16, e4m3, e5m2 or int8, of one width;
     bias: (O,) fp32; stride, padding (of zeros), dilation: numbers, or pairs for height and width; activation: ``None``
-    or "relu"; out_dtype: default int32 for integers, else fp32, rounded as `matmul`'s.
+    or "relu"; out_dtype: default int32 for integers, else fp32, rounded as `matmul`'s. cores: share images or output
+    channels by so many of the chip's cores, the same bytes for any number; default: all.
 
     The sum is the block-exact dot product of the numerics contract over the taps in order, each filled up with zeros to
     32 bytes of channels; taps of one line are one run of elements where it has no padding and no dilation. Raises
@@ -99,7 +102,7 @@ def conv2d(
         raise ValueError(f"conv2d: out is {out.dtype} {out.shape}; the result is {fmt} {shape}, channels side by side")
     found = empty(x.device, shape, fmt) if out is None else out
     vector = tensor(x.device, bias, "fp32") if isinstance(bias, np.ndarray) else bias
-    convolve(x, weight, window, found, bias=vector, **options)
+    convolve(x, weight, window, found, bias=vector, cores=cores, **options)
     return found
 
 
@@ -112,11 +115,13 @@ def convolve(
     bias: Tensor | None = None,
     scale: float | None = None,
     relu: bool = False,
+    cores: int | None = None,
 ) -> None:
     """Fill `found`, whose size may be another than the window's: zeros are all around the images."""
+    available = cores_for(x.device, cores)
     if not found.size:
         return
-    x, weight = _dense(x), _dense(weight)
+    x, weight = _dense(x, cores), _dense(weight, cores)
     _, height, width, channels = x.shape
     spec = ConvSpec(
         images=x.shape[0],
@@ -147,9 +152,12 @@ def convolve(
         spec = replace(
             spec, kernel=(spec.kernel[0], 1), channels=channels * taps, weight_strides=(weight.strides[0], line, line)
         )
-    arguments = [x.address, weight.address, found.address, 0 if bias is None else bias.address]
     name = f"conv2d {'x'.join(map(str, x.shape))} by {'x'.join(map(str, weight.shape))} {x.dtype}"
-    x.device.run(conv_program(x.device.config, spec), arguments, name=name)
+    addresses = [x.address, weight.address, found.address, 0 if bias is None else bias.address]
+    apart = found.buffer not in (x.buffer, weight.buffer)
+    piece, steps = share_convolution(spec, len(available) if apart else 1, x.device.config.tile)
+    arguments = [[at + step for at, step in zip(addresses, each, strict=True)] for each in steps]
+    x.device.run(conv_program(x.device.config, piece), arguments, cores=available[: len(steps)], name=name)
 
 
 def _joins(window: Window, width: int, out_width: int, taps: int) -> bool:
@@ -158,10 +166,10 @@ def _joins(window: Window, width: int, out_width: int, taps: int) -> bool:
     return inside and window.dilation[1] == 1
 
 
-def _dense(x: Tensor) -> Tensor:
+def _dense(x: Tensor, cores: int | None) -> Tensor:
     """x, copied where channels and pixels aren't side by side."""
     size = x.format.bits // 8
-    return x if x.strides[2:] == (x.shape[3] * size, size) else copy(x)
+    return x if x.strides[2:] == (x.shape[3] * size, size) else copy(x, cores=cores)
 
 
 def check_operands(x: Values, weight: Values, out: Format) -> None:

@@ -18,6 +18,7 @@ from gemel.kernels.matmul import matmul
 from gemel.kernels.matmul_reference import matmul_reference
 from gemel.kernels.rows import Values
 from gemel.kernels.schedule import Region, Schedule
+from gemel.kernels.split import cores_for, parts_of
 from gemel.tensors import Tensor, empty
 from gemel_golden.config import CHUNK
 from gemel_golden.formats import Format
@@ -40,12 +41,14 @@ def conv2d_backward(
     padding: Pair = 0,
     dilation: Pair = 1,
     dtype: str = "fp32",
+    cores: int | None = None,
 ) -> tuple[Any, Any]:
     """The gradients of x (N, H, W, C) and weight (O, KH, KW, C) of `conv2d`, for that of its result (N, OH, OW, O).
 
     grad, x, weight: of one width; dtype: the gradients' format. The images' gradient is the convolution of grad, with
     zeros between its pixels where the stride is more than 1, by the turned kernels; the kernels' is grad's transpose
-    times im2col of x, which takes N * OH * OW * KH * KW * C elements of memory. `bias_backward` makes a bias's.
+    times im2col of x, which takes N * OH * OW * KH * KW * C elements of memory. `bias_backward` makes a bias's. cores:
+    so many of the chip's share the work, the same bytes for any number; default: all.
     """
     window = Window.of(stride, padding, dilation)
     size = window.out_size((x.shape[1], x.shape[2]), (weight.shape[1], weight.shape[2]))
@@ -58,7 +61,7 @@ def conv2d_backward(
         )
     if not isinstance(x, Tensor) or not isinstance(weight, Tensor) or not isinstance(grad, Tensor):
         return _reference(grad, x, weight, window, fmt)
-    return _images(grad, x, weight, window, fmt), _kernels(grad, x, weight, window, fmt)
+    return _images(grad, x, weight, window, fmt, cores), _kernels(grad, x, weight, window, fmt, cores)
 
 
 def _turned(window: Window, kernel: tuple[int, int]) -> Window:
@@ -68,7 +71,7 @@ def _turned(window: Window, kernel: tuple[int, int]) -> Window:
     return Window((1, 1), padding, window.dilation)
 
 
-def _images(grad: Tensor, x: Tensor, weight: Tensor, window: Window, fmt: Format) -> Tensor:
+def _images(grad: Tensor, x: Tensor, weight: Tensor, window: Window, fmt: Format, cores: int | None) -> Tensor:
     kernel = weight.shape[1], weight.shape[2]
     spread = grad
     if window.stride != (1, 1):
@@ -76,15 +79,14 @@ def _images(grad: Tensor, x: Tensor, weight: Tensor, window: Window, fmt: Format
         spread = empty(grad.device, (grad.shape[0], height, width, grad.shape[3]), grad.format)
         fill(spread, 0.0)
         image, line, pixel, element = spread.strides
-        copy(
-            grad, out=_view(spread, 0, grad.shape, (image, line * window.stride[0], pixel * window.stride[1], element))
-        )
+        strides = image, line * window.stride[0], pixel * window.stride[1], element
+        copy(grad, out=_view(spread, 0, grad.shape, strides), cores=cores)
     turned = empty(x.device, (weight.shape[3], *kernel, weight.shape[0]), weight.format)
     output, line, tap, element = turned.strides
     last = (kernel[0] - 1) * line + (kernel[1] - 1) * tap
-    copy(weight, out=_view(turned, last, weight.shape, (element, -line, -tap, output)))
+    copy(weight, out=_view(turned, last, weight.shape, (element, -line, -tap, output)), cores=cores)
     found = empty(x.device, x.shape, fmt)
-    convolve(spread, turned, _turned(window, kernel), found)
+    convolve(spread, turned, _turned(window, kernel), found, cores=cores)
     return found
 
 
@@ -92,18 +94,23 @@ def _view(x: Tensor, offset: int, shape: tuple[int, ...], strides: tuple[int, ..
     return Tensor(x.device, x.buffer, x.address + offset, shape, strides, x.format)
 
 
-def _kernels(grad: Tensor, x: Tensor, weight: Tensor, window: Window, fmt: Format) -> Tensor:
+def _kernels(grad: Tensor, x: Tensor, weight: Tensor, window: Window, fmt: Format, cores: int | None) -> Tensor:
     pixels, outputs = grad.size // grad.shape[3], grad.shape[3]
     taps, channels = weight.shape[1] * weight.shape[2], weight.shape[3]
     columns = empty(x.device, (pixels, taps * channels), x.format)
     if x.strides[3] * 8 != x.format.bits:
-        x = copy(x)
+        x = copy(x, cores=cores)
     if columns.size:
-        x.device.run(
-            _im2col(x, columns, (weight.shape[1], weight.shape[2]), window, grad.shape), [x.address, columns.address]
+        available, images = cores_for(x.device, cores), x.shape[0]
+        parts = next(found for n in range(len(available), 0, -1) if (found := parts_of(images, n)) is not None)
+        program = _im2col(
+            x, columns, (weight.shape[1], weight.shape[2]), window, (parts.size, grad.shape[1], grad.shape[2])
         )
-    dense = grad if grad.strides == (*_dense(grad), grad.format.bits // 8) else copy(grad)
-    found = matmul(dense.reshape(pixels, outputs).T, columns, out_dtype=fmt)
+        image = columns.strides[0] * (pixels // images)
+        arguments = [[x.address + n * x.strides[0], columns.address + n * image] for n in parts.starts]
+        x.device.run(program, arguments, cores=available[: len(arguments)], name="im2col")
+    dense = grad if grad.strides == (*_dense(grad), grad.format.bits // 8) else copy(grad, cores=cores)
+    found = matmul(dense.reshape(pixels, outputs).T, columns, out_dtype=fmt, cores=cores)
     return found.reshape(*weight.shape)
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import NamedTuple
 
+from gemel.kernels.split import parts_of
 from gemel.kernels.tiling import cut
 from gemel_golden.config import CHUNK
 from gemel_golden.formats import Format
 
-__all__ = ["Box", "ConvSpec", "boxes"]
+__all__ = ["Box", "ConvSpec", "boxes", "share_convolution"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,3 +84,20 @@ def boxes(images: int, height: int, width: int, most: int) -> list[Box]:
     _, sizes = min(shapes, key=lambda shape: shape[0])
     cuts = (cut(total, size) for total, size in zip((images, height, width), sizes, strict=True))
     return [Box(*parts) for parts in product(*cuts)]
+
+
+def share_convolution(spec: ConvSpec, cores: int, tile: int) -> tuple[ConvSpec, list[tuple[int, int, int, int]]]:
+    """A core's piece of a convolution, and by core the bytes to where it begins in x, weight, out and bias.
+
+    Images or output channels, whichever leaves less to each core; pieces that overlap give the same bytes.
+    """
+    for count in range(cores, 1, -1):
+        images, outputs = parts_of(spec.images, count), parts_of(spec.outputs, count, least=tile)
+        tiles = spec.outputs if outputs is None else -(-outputs.size // tile) * tile
+        if images is not None and (outputs is None or images.size * spec.outputs <= tiles * spec.images):
+            x, out = spec.x_strides[0], spec.out_strides[0]
+            return replace(spec, images=images.size), [(n * x, 0, n * out, 0) for n in images.starts]
+        if outputs is not None:
+            weight, size = spec.weight_strides[0], spec.out_format.bits // 8
+            return replace(spec, outputs=outputs.size), [(0, o * weight, o * size, 4 * o) for o in outputs.starts]
+    return spec, [(0, 0, 0, 0)]

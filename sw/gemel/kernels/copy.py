@@ -10,8 +10,9 @@ import numpy as np
 from gemel.dtypes import dtype as format_of
 from gemel.dtypes import from_codes
 from gemel.kernels import microscaling, quantise
-from gemel.kernels.copy_program import Axis, CopySpec, copy_program
+from gemel.kernels.copy_program import Axis, CopySpec, copy_program, share_copy
 from gemel.kernels.rows import Values
+from gemel.kernels.split import cores_for
 from gemel.tensors import Tensor, empty
 from gemel_golden.formats import FORMATS, Format
 from gemel_golden.isa import BlockScale
@@ -25,13 +26,21 @@ MX_BLOCK, FP8_BLOCK = 32, 128
 """Elements that share a scale."""
 
 
-def copy(x: Values, dtype: str | None = None, *, scale: float = 1.0, out: Tensor | None = None) -> Any:
+def copy(
+    x: Values,
+    dtype: str | None = None,
+    *,
+    scale: float = 1.0,
+    out: Tensor | None = None,
+    cores: int | None = None,
+) -> Any:
     """x, any view, in a new dense tensor, or in `out`, any view of x's shape; in format `dtype` (out's or x's own).
 
     With another format, or a scale, elements are x * scale rounded to FP32 and then to the format, nearest even; e4m3
     and e5m2 saturate. Between fp32, bf16, fp16, e4m3 and e5m2; every other format is copied as it is. What is
     side by side in x and not in out is transposed on the way (not in 4-bit formats); where nothing is side by side, in
-    x or in out, elements go one by one.
+    x or in out, elements go one by one. cores: so many of the chip's share the copy; default: one for each channel of
+    memory, which a core fills.
     """
     target = format_of(dtype) if dtype is not None else out.format if out is not None else format_of(x.dtype)
     if out is not None and (out.shape != x.shape or out.format is not target):
@@ -40,7 +49,8 @@ def copy(x: Values, dtype: str | None = None, *, scale: float = 1.0, out: Tensor
     if not isinstance(x, Tensor):
         return _copied(x, target.name, scale)
     found = empty(x.device, x.shape, target) if out is None else out
-    _run(CopySpec(axes=_axes(x, found, whole=out is not None), source=_size(x), target=_size(found), how=how), x, found)
+    spec = CopySpec(axes=_axes(x, found, whole=out is not None), source=_size(x), target=_size(found), how=how)
+    _run(spec, x, found, cores)
     return found
 
 
@@ -125,9 +135,12 @@ def _axes(x: Tensor, out: Tensor, scales: Tensor | None = None, *, whole: bool =
     return tuple(Axis(*axis) for axis in zip(shape, *strides, beside, strict=True))
 
 
-def _run(spec: CopySpec, x: Tensor, found: Tensor) -> None:
+def _run(spec: CopySpec, x: Tensor, found: Tensor, cores: int | None = None) -> None:
+    available = cores_for(x.device, cores)[: x.device.config.channels if cores is None else None]
     if x.size:
-        x.device.run(copy_program(x.device.config, spec), [x.address, found.address])
+        piece, steps = share_copy(spec, 1 if x.buffer is found.buffer else len(available))
+        arguments = [[x.address + source, found.address + target] for source, target in steps]
+        x.device.run(copy_program(x.device.config, piece), arguments, cores=available[: len(steps)], name="copy")
 
 
 def _quantised(x: Tensor, target: Format, scales: Tensor, block: int, kind: BlockScale) -> Tensor:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
 
 from gemel.kernels.schedule import Region, Schedule
+from gemel.kernels.split import parts_of
 from gemel.kernels.tiling import cut
 from gemel_golden.config import CHUNK, WORD, ChipConfig
 from gemel_golden.isa import Opcode
 
-__all__ = ["Axis", "CopySpec", "copy_program"]
+__all__ = ["LEAST", "Axis", "CopySpec", "copy_program", "share_copy"]
 
 SOURCE, TARGET = 1, 2
 """Registers with the addresses of what is read and of what is written."""
@@ -22,6 +24,8 @@ PIECES = 8
 """Pieces in L1 at least: some are loaded while others are stored."""
 CONVERTED_BYTES = 16 << 10
 """Bytes of a row that is converted at most."""
+LEAST = 4 << 10
+"""Bytes of a core's piece at least."""
 TURNED_BYTES = 512
 """Bytes of a turned row in a piece at most."""
 
@@ -160,3 +164,20 @@ class _Builder:
 def copy_program(config: ChipConfig, spec: CopySpec) -> bytes:
     """The program's bytes; registers 1 and 2 have the addresses of source and target."""
     return _Builder(config, spec).build()
+
+
+def share_copy(spec: CopySpec, cores: int) -> tuple[CopySpec, list[tuple[int, int]]]:
+    """A core's piece of a copy without block scales, and by core the bytes to where it begins in source and target.
+
+    Pieces of the outermost axis of the target that is long enough; where they overlap, they give the same bytes.
+    """
+    elements, size = math.prod(axis.size for axis in spec.axes), min(spec.source, spec.target)
+    for count in range(1 if spec.block else min(cores, elements * size // LEAST), 1, -1):
+        for number, axis in sorted(enumerate(spec.axes), key=lambda each: -each[1].target):
+            beside = (axis.source, axis.target) == (spec.source, spec.target)
+            parts = parts_of(axis.size, count, granule=WORD // size if beside else 1)
+            if parts is not None:
+                axes = (*spec.axes[:number], replace(axis, size=parts.size), *spec.axes[number + 1 :])
+                steps = [(start * axis.source, start * axis.target) for start in parts.starts]
+                return replace(spec, axes=axes), steps
+    return spec, [(0, 0)]

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from gemel.dtypes import dtype as format_of
 from gemel.kernels.copy import conversion, copy
-from gemel.kernels.copy_program import CONVERTED_BYTES
+from gemel.kernels.copy_program import CONVERTED_BYTES, LEAST
 from gemel.kernels.rows import Values
 from gemel.kernels.schedule import Region, Schedule
+from gemel.kernels.split import cores_for, parts_of
 from gemel.tensors import Tensor, empty
 from gemel_golden.config import CHUNK, WORD, ChipConfig
 from gemel_golden.isa import NO_ROW, Opcode
@@ -27,11 +28,12 @@ ROW_LIMIT = 1 << 16
 SUMS = ("fp32", "int32", "bf16")
 
 
-def gather(table: Values, indices: Values, *, dtype: str | None = None) -> Any:
+def gather(table: Values, indices: Values, *, dtype: str | None = None, cores: int | None = None) -> Any:
     """The rows of table (V, D) that indices (N,) name, (N, D); -1 names a row of zeros.
 
     indices: int32. dtype: the result's format, converted to on the way as `copy` does it. An index from V on is a fault
-    of the launch (DeviceFault, code INDEX), for arrays an IndexError.
+    of the launch (DeviceFault, code INDEX), for arrays an IndexError. cores: so many of the chip's share the rows;
+    default: all.
     """
     fmt = format_of(dtype if dtype is not None else table.dtype)
     if not isinstance(table, Tensor):
@@ -44,14 +46,14 @@ def gather(table: Values, indices: Values, *, dtype: str | None = None) -> Any:
             f"gather: a row of {_row_bytes(table)} bytes is longer than {CONVERTED_BYTES}, what is converted"
         )
     result = empty(table.device, (indices.shape[0], table.shape[1]), fmt)
-    _run("gather", table, indices, result, _gather(how))
+    _run("gather", table, indices, result, _gather(how), cores_for(table.device, cores))
     return result
 
 
-def embedding(table: Values, indices: Values, *, dtype: str | None = None) -> Any:
-    """The rows of table (V, D) for indices of any shape: that shape, and D; dtype: as `gather`'s. `scatter_add` makes
-    its gradient."""
-    return gather(table, indices.reshape(-1), dtype=dtype).reshape(*indices.shape, table.shape[1])
+def embedding(table: Values, indices: Values, *, dtype: str | None = None, cores: int | None = None) -> Any:
+    """The rows of table (V, D) for indices of any shape: that shape, and D; dtype, cores: as `gather`'s. `scatter_add`
+    makes its gradient."""
+    return gather(table, indices.reshape(-1), dtype=dtype, cores=cores).reshape(*indices.shape, table.shape[1])
 
 
 def scatter(table: Tensor, indices: Tensor, rows: Tensor) -> None:
@@ -95,7 +97,7 @@ def fill(x: Tensor, value: float) -> None:
     for start in range(0, row, limit):
         schedule.emit(Opcode.FILL, values | {"mem": start, "bytes": min(limit, row - start)})
     if x.size:
-        x.device.run(schedule.encode(), [x.address])
+        x.device.run(schedule.encode(), [x.address], cores=cores_for(x.device, 1), name="fill")
 
 
 def _is_dense(x: Tensor) -> bool:
@@ -132,12 +134,19 @@ def _check(name: str, table: Tensor, indices: Tensor, rows: Tensor) -> None:
 Emit = Callable[[Schedule, dict[str, int], dict[str, int], Region, Region], None]
 
 
-def _run(name: str, table: Tensor, indices: Tensor, rows: Tensor, emit: Emit) -> None:
-    """Cut rows into pieces that L1 holds and let `emit` write the instructions of each."""
+def _run(
+    name: str, table: Tensor, indices: Tensor, rows: Tensor, emit: Emit, cores: Sequence[int] | None = None
+) -> None:
+    """Cut rows into pieces that L1 holds and let `emit` write the instructions of each; `cores` share them, by default
+    the first one has all."""
     _check(name, table, indices, rows)
-    count, row_bytes = rows.shape[0], _row_bytes(table)
-    if not count or not row_bytes:
+    row_bytes = _row_bytes(table)
+    if not rows.shape[0] or not row_bytes:
         return
+    cores = cores_for(table.device, 1) if cores is None else cores
+    shares = (parts_of(rows.shape[0], n, least=-(-LEAST // row_bytes)) for n in range(len(cores), 0, -1))
+    share = next(found for found in shares if found is not None)
+    count = share.size
     pitch = -(-row_bytes // CHUNK)
     piece = _piece(table.device.config, pitch)
     list_bytes, piece_bytes = -(-4 * piece // WORD) * WORD, -(-piece * pitch * CHUNK // WORD) * WORD
@@ -154,7 +163,10 @@ def _run(name: str, table: Tensor, indices: Tensor, rows: Tensor, emit: Emit) ->
         by_index = shape | {"mem_reg": TABLE, "stride": table.strides[0], "limit": table.shape[0]}
         in_order = shape | {"mem_reg": ROWS, "mem": start * rows.strides[0], "stride1": rows.strides[0]}
         emit(schedule, by_index | {"indices": named.address}, in_order, named, place)
-    table.device.run(schedule.encode(), [table.address, indices.address, rows.address])
+    arguments = [
+        [table.address, indices.address + 4 * first, rows.address + first * rows.strides[0]] for first in share.starts
+    ]
+    table.device.run(schedule.encode(), arguments, cores=cores[: len(arguments)], name=name)
 
 
 def _piece(config: ChipConfig, pitch: int) -> int:
