@@ -116,92 +116,127 @@ def _swiglu_backward(grad: Tile, gate: Tile, up: Tile, *, to: str) -> tuple[Tile
     return (grad * up * slope).astype(to), (grad * (gate * s)).astype(to)
 
 
-def relu(x: Values, *, dtype: str | None = None, out: Tensor | None = None) -> Any:
+def relu(x: Values, *, dtype: str | None = None, out: Tensor | None = None, cores: int | None = None) -> Any:
     """max(x, 0); a NaN stays. dtype, here and below: the result's format, that of the first operand by default."""
-    return forward(_relu, x, dtype=dtype, out=out)
+    return forward(_relu, x, dtype=dtype, out=out, cores=cores)
 
 
-def relu_backward(grad: Values, x: Values, *, dtype: str | None = None, out: Tensor | None = None) -> Any:
+def relu_backward(
+    grad: Values, x: Values, *, dtype: str | None = None, out: Tensor | None = None, cores: int | None = None
+) -> Any:
     """grad where x > 0, else 0; x may be relu's result as well."""
-    return backward(_relu_backward, grad, x, dtype=dtype, out=out)
+    return backward(_relu_backward, grad, x, dtype=dtype, out=out, cores=cores)
 
 
-def leaky_relu(x: Values, negative_slope: float = 0.01, *, dtype: str | None = None, out: Tensor | None = None) -> Any:
+def leaky_relu(
+    x: Values,
+    negative_slope: float = 0.01,
+    *,
+    dtype: str | None = None,
+    out: Tensor | None = None,
+    cores: int | None = None,
+) -> Any:
     """x where it is positive, else negative_slope * x."""
-    return forward(_leaky_relu, x, float(negative_slope), dtype=dtype, out=out)
+    return forward(_leaky_relu, x, float(negative_slope), dtype=dtype, out=out, cores=cores)
 
 
 def leaky_relu_backward(
-    grad: Values, x: Values, negative_slope: float = 0.01, *, dtype: str | None = None, out: Tensor | None = None
+    grad: Values,
+    x: Values,
+    negative_slope: float = 0.01,
+    *,
+    dtype: str | None = None,
+    out: Tensor | None = None,
+    cores: int | None = None,
 ) -> Any:
     """grad where x > 0, else negative_slope * grad."""
-    return backward(_leaky_relu_backward, grad, x, float(negative_slope), dtype=dtype, out=out)
+    return backward(_leaky_relu_backward, grad, x, float(negative_slope), dtype=dtype, out=out, cores=cores)
 
 
-def elu(x: Values, alpha: float = 1.0, *, dtype: str | None = None, out: Tensor | None = None) -> Any:
+def elu(
+    x: Values, alpha: float = 1.0, *, dtype: str | None = None, out: Tensor | None = None, cores: int | None = None
+) -> Any:
     """x where it is positive, else alpha * (e^x - 1)."""
-    return forward(_elu, x, float(alpha), dtype=dtype, out=out)
+    return forward(_elu, x, float(alpha), dtype=dtype, out=out, cores=cores)
 
 
 def elu_backward(
-    grad: Values, x: Values, alpha: float = 1.0, *, dtype: str | None = None, out: Tensor | None = None
+    grad: Values,
+    x: Values,
+    alpha: float = 1.0,
+    *,
+    dtype: str | None = None,
+    out: Tensor | None = None,
+    cores: int | None = None,
 ) -> Any:
     """grad where x > 0, else grad * alpha * e^x."""
-    return backward(_elu_backward, grad, x, float(alpha), dtype=dtype, out=out)
+    return backward(_elu_backward, grad, x, float(alpha), dtype=dtype, out=out, cores=cores)
 
 
-def silu(x: Values, *, dtype: str | None = None, out: Tensor | None = None) -> Any:
+def silu(x: Values, *, dtype: str | None = None, out: Tensor | None = None, cores: int | None = None) -> Any:
     """x sigmoid(x), also called swish."""
-    return forward(_silu, x, dtype=dtype, out=out)
+    return forward(_silu, x, dtype=dtype, out=out, cores=cores)
 
 
-def silu_backward(grad: Values, x: Values, *, dtype: str | None = None, out: Tensor | None = None) -> Any:
+def silu_backward(
+    grad: Values, x: Values, *, dtype: str | None = None, out: Tensor | None = None, cores: int | None = None
+) -> Any:
     """grad times the derivative of silu at x."""
-    return backward(_silu_backward, grad, x, dtype=dtype, out=out)
+    return backward(_silu_backward, grad, x, dtype=dtype, out=out, cores=cores)
 
 
-def sigmoid(x: Values, *, dtype: str | None = None, out: Tensor | None = None) -> Any:
+def sigmoid(x: Values, *, dtype: str | None = None, out: Tensor | None = None, cores: int | None = None) -> Any:
     """1 / (1 + e^-x)."""
-    return forward(_sigmoid, x, dtype=dtype, out=out)
+    return forward(_sigmoid, x, dtype=dtype, out=out, cores=cores)
 
 
-def sigmoid_backward(grad: Values, y: Values, *, dtype: str | None = None, out: Tensor | None = None) -> Any:
+def sigmoid_backward(
+    grad: Values, y: Values, *, dtype: str | None = None, out: Tensor | None = None, cores: int | None = None
+) -> Any:
     """grad y (1 - y) with y the result of sigmoid."""
-    return backward(_sigmoid_backward, grad, y, dtype=dtype, out=out)
+    return backward(_sigmoid_backward, grad, y, dtype=dtype, out=out, cores=cores)
 
 
-def tanh(x: Values, *, dtype: str | None = None, out: Tensor | None = None) -> Any:
+def tanh(x: Values, *, dtype: str | None = None, out: Tensor | None = None, cores: int | None = None) -> Any:
     """The hyperbolic tangent."""
-    return forward(_tanh, x, dtype=dtype, out=out)
+    return forward(_tanh, x, dtype=dtype, out=out, cores=cores)
 
 
-def tanh_backward(grad: Values, y: Values, *, dtype: str | None = None, out: Tensor | None = None) -> Any:
+def tanh_backward(
+    grad: Values, y: Values, *, dtype: str | None = None, out: Tensor | None = None, cores: int | None = None
+) -> Any:
     """grad (1 - y^2) with y the result of tanh."""
-    return backward(_tanh_backward, grad, y, dtype=dtype, out=out)
+    return backward(_tanh_backward, grad, y, dtype=dtype, out=out, cores=cores)
 
 
-def softplus(x: Values, *, dtype: str | None = None, out: Tensor | None = None) -> Any:
+def softplus(x: Values, *, dtype: str | None = None, out: Tensor | None = None, cores: int | None = None) -> Any:
     """log(1 + e^x)."""
-    return forward(_softplus, x, dtype=dtype, out=out)
+    return forward(_softplus, x, dtype=dtype, out=out, cores=cores)
 
 
-def softplus_backward(grad: Values, x: Values, *, dtype: str | None = None, out: Tensor | None = None) -> Any:
+def softplus_backward(
+    grad: Values, x: Values, *, dtype: str | None = None, out: Tensor | None = None, cores: int | None = None
+) -> Any:
     """grad sigmoid(x)."""
-    return backward(_softplus_backward, grad, x, dtype=dtype, out=out)
+    return backward(_softplus_backward, grad, x, dtype=dtype, out=out, cores=cores)
 
 
-def swiglu(gate: Values, up: Values, *, dtype: str | None = None, out: Tensor | None = None) -> Any:
+def swiglu(
+    gate: Values, up: Values, *, dtype: str | None = None, out: Tensor | None = None, cores: int | None = None
+) -> Any:
     """silu(gate) * up, the gated unit of Llama's feed-forward layer (Shazeer 2020, arXiv:2002.05202)."""
     same_shape("swiglu", gate=gate, up=up)
     to = like(gate, dtype)
-    return elementwise(_swiglu, gate, up, formats=[to], out=out, to=to)
+    return elementwise(_swiglu, gate, up, formats=[to], out=out, to=to, cores=cores)
 
 
-def swiglu_backward(grad: Values, gate: Values, up: Values, *, dtype: str | None = None) -> Any:
+def swiglu_backward(
+    grad: Values, gate: Values, up: Values, *, dtype: str | None = None, cores: int | None = None
+) -> Any:
     """The gradients of gate and up."""
     same_shape("swiglu_backward", grad=grad, gate=gate, up=up)
     to = like(grad, dtype)
-    return elementwise(_swiglu_backward, grad, gate, up, formats=[to, to], to=to)
+    return elementwise(_swiglu_backward, grad, gate, up, formats=[to, to], to=to, cores=cores)
 
 
 def _logistic(x: Any) -> Any:

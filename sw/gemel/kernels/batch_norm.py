@@ -56,9 +56,9 @@ def _vectors(name: str, x: Values, **vectors: Values | None) -> None:
             raise ValueError(f"{name}: {what} has shape {vector.shape}; {x.shape[1]} channels need {x.shape[1:2]}")
 
 
-def _statistics(x: Values, count: int) -> tuple[Any, Any]:
-    mean = channel_sum(x, 1.0 / count)
-    return mean, channel_sum(channel_map(_square, [x], [mean]), 1.0 / count)
+def _statistics(x: Values, count: int, *, cores: int | None = None) -> tuple[Any, Any]:
+    mean = channel_sum(x, 1.0 / count, cores=cores)
+    return mean, channel_sum(channel_map(_square, [x], [mean], cores=cores), 1.0 / count, cores=cores)
 
 
 def batch_norm(
@@ -72,6 +72,7 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
     dtype: str | None = None,
+    cores: int | None = None,
 ) -> Any:
     """(x - mean) / sqrt(variance + eps) * weight + bias for each channel of x (N, C, ...), all in FP32.
 
@@ -89,15 +90,17 @@ def batch_norm(
     else:
         if count == 0:
             raise ValueError(f"batch_norm: x has shape {x.shape}; a channel's mean needs at least one element")
-        mean, variance = _statistics(x, count)
+        mean, variance = _statistics(x, count, cores=cores)
         for old, new, factor in ((running_mean, mean, 1.0), (running_var, variance, count / max(1, count - 1))):
             if old is not None:
-                _move(old, new, momentum, factor)
-    return channel_map(_normal, [x], [mean, variance, weight, bias], float(eps), to=like(x, dtype))
+                _move(old, new, momentum, factor, cores=cores)
+    return channel_map(_normal, [x], [mean, variance, weight, bias], float(eps), to=like(x, dtype), cores=cores)
 
 
-def _move(old: Values, new: Values, momentum: float, factor: float) -> None:
-    moved = call(_running, shaped(old, 1, old.size), shaped(new, 1, new.size), momentum, factor, to=like(old, None))
+def _move(old: Values, new: Values, momentum: float, factor: float, *, cores: int | None = None) -> None:
+    moved = call(
+        _running, shaped(old, 1, old.size), shaped(new, 1, new.size), momentum, factor, to=like(old, None), cores=cores
+    )
     if isinstance(old, Tensor):
         old.write_codes(moved.codes().reshape(old.shape))
     else:
@@ -105,7 +108,13 @@ def _move(old: Values, new: Values, momentum: float, factor: float) -> None:
 
 
 def batch_norm_backward(
-    grad: Values, x: Values, weight: Values | None = None, *, eps: float = 1e-5, dtype: str | None = None
+    grad: Values,
+    x: Values,
+    weight: Values | None = None,
+    *,
+    eps: float = 1e-5,
+    dtype: str | None = None,
+    cores: int | None = None,
 ) -> tuple[Any, Any, Any]:
     """The gradients of x, weight and bias in training, the last two FP32 (C,)."""
     n, _, length = lengths("batch_norm_backward", x)
@@ -113,13 +122,13 @@ def batch_norm_backward(
     _vectors("batch_norm_backward", x, weight=weight)
     if n * length == 0:
         raise ValueError(f"batch_norm_backward: x has shape {x.shape}; a channel's mean needs at least one element")
-    mean, variance = _statistics(x, n * length)
-    hat = channel_map(_normal, [x], [mean, variance, None, None], float(eps), to="fp32")
-    products = channel_map(_product, [grad, hat], [])
+    mean, variance = _statistics(x, n * length, cores=cores)
+    hat = channel_map(_normal, [x], [mean, variance, None, None], float(eps), to="fp32", cores=cores)
+    products = channel_map(_product, [grad, hat], [], cores=cores)
     share = 1.0 / (n * length)
-    vectors = [channel_sum(grad, share), channel_sum(products, share), variance, weight]
-    found = channel_map(_backward, [grad, hat], vectors, float(eps), to=like(grad, dtype))
-    return found, channel_sum(products), channel_sum(grad)
+    vectors = [channel_sum(grad, share, cores=cores), channel_sum(products, share, cores=cores), variance, weight]
+    found = channel_map(_backward, [grad, hat], vectors, float(eps), to=like(grad, dtype), cores=cores)
+    return found, channel_sum(products, cores=cores), channel_sum(grad, cores=cores)
 
 
 def _grouped(name: str, x: Values, num_groups: int) -> tuple[int, int]:
@@ -137,6 +146,7 @@ def group_norm(
     *,
     eps: float = 1e-5,
     dtype: str | None = None,
+    cores: int | None = None,
 ) -> Any:
     """Layer norm of each group of C / num_groups channels of each sample of x (N, C, ...), then * weight + bias.
 
@@ -146,8 +156,8 @@ def group_norm(
     _vectors("group_norm", x, weight=weight, bias=bias)
     to = like(x, dtype)
     plain = weight is None and bias is None
-    hat = layer_norm(shaped(x, *shape), eps=eps, dtype=to if plain else "fp32").reshape(*x.shape)
-    return hat if plain else channel_map(_affine, [hat], [weight, bias], to=to)
+    hat = layer_norm(shaped(x, *shape), eps=eps, dtype=to if plain else "fp32", cores=cores).reshape(*x.shape)
+    return hat if plain else channel_map(_affine, [hat], [weight, bias], to=to, cores=cores)
 
 
 def group_norm_backward(
@@ -158,18 +168,25 @@ def group_norm_backward(
     *,
     eps: float = 1e-5,
     dtype: str | None = None,
+    cores: int | None = None,
 ) -> Any:
     """The gradient of x, and with a weight those of weight and bias too, FP32 (C,)."""
     shape = _grouped("group_norm_backward", x, num_groups)
     same_shape("group_norm_backward", grad=grad, x=x)
     _vectors("group_norm_backward", x, weight=weight)
-    scaled = grad if weight is None else channel_map(_affine, [grad], [weight, None], to="fp32")
+    scaled = grad if weight is None else channel_map(_affine, [grad], [weight, None], to="fp32", cores=cores)
     to = like(grad, dtype)
-    found = layer_norm_backward(shaped(scaled, *shape), shaped(x, *shape), eps=eps, dtype=to).reshape(*x.shape)
+    found = layer_norm_backward(shaped(scaled, *shape), shaped(x, *shape), eps=eps, dtype=to, cores=cores).reshape(
+        *x.shape
+    )
     if weight is None:
         return found
-    hat = layer_norm(shaped(x, *shape), eps=eps, dtype="fp32").reshape(*x.shape)
-    return found, channel_sum(channel_map(_product, [grad, hat], [])), channel_sum(grad)
+    hat = layer_norm(shaped(x, *shape), eps=eps, dtype="fp32", cores=cores).reshape(*x.shape)
+    return (
+        found,
+        channel_sum(channel_map(_product, [grad, hat], [], cores=cores), cores=cores),
+        channel_sum(grad, cores=cores),
+    )
 
 
 def _axes(x: Any) -> tuple[int, ...]:

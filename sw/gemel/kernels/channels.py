@@ -34,19 +34,24 @@ def lengths(name: str, x: Values) -> tuple[int, int, int]:
     return n, c, x.size // max(1, n * c)
 
 
-def channel_sum(x: Values, factor: float = 1.0) -> Any:
+def channel_sum(x: Values, factor: float = 1.0, *, cores: int | None = None) -> Any:
     """FP32 (C,): the sum over all dimensions of x (N, C, ...) but the channels', times `factor`.
 
     First along each channel of each sample, then over the samples in their order.
     """
     n, c, length = lengths("channel_sum", x)
     if length > 1:
-        x = call(_row_sums, shaped(x, n * c, length)).reshape(n, c)
-    return call(_column_sums, shaped(x, n, c), factor).reshape(c)
+        x = call(_row_sums, shaped(x, n * c, length), cores=cores).reshape(n, c)
+    return call(_column_sums, shaped(x, n, c), factor, cores=cores).reshape(c)
 
 
 def channel_map(
-    kernel: Kernel, operands: list[Values], vectors: list[Values | None], *args: Any, **options: Any
+    kernel: Kernel,
+    operands: list[Values],
+    vectors: list[Values | None],
+    *args: Any,
+    cores: int | None = None,
+    **options: Any,
 ) -> Any:
     """Run an elementwise kernel on operands (N, C, ...) and vectors (C,) of channels; one result in x's shape."""
     x = operands[0]
@@ -57,5 +62,7 @@ def channel_map(
     else:
         matrices = [shaped(value, n * c, length) for value in operands]
         column = filled(x, (n, 1), -0.0)
-        lines = [None if v is None else call(repeat, shaped(v, 1, c), column).reshape(n * c, 1) for v in vectors]
-    return call(kernel, *matrices, *lines, *args, **options).reshape(*x.shape)
+        lines = [
+            None if v is None else call(repeat, shaped(v, 1, c), column, cores=cores).reshape(n * c, 1) for v in vectors
+        ]
+    return call(kernel, *matrices, *lines, *args, **options, cores=cores).reshape(*x.shape)

@@ -70,6 +70,7 @@ def cross_entropy(
     ignore_index: int = IGNORE,
     label_smoothing: float = 0.0,
     reduction: str = "mean",
+    cores: int | None = None,
 ) -> Any:
     """-log softmax(x)[label] of each row of logits x (..., C), FP32: labels' shape for "none", else (1,).
 
@@ -78,7 +79,7 @@ def cross_entropy(
     """
     column = _labels("cross_entropy", x, labels, reduction)
     options = {"smoothing": float(label_smoothing), "reduction": reduction}
-    losses = call(_losses, rows(x), column, int(ignore_index), **options)
+    losses = call(_losses, rows(x), column, int(ignore_index), **options, cores=cores)
     return losses.reshape(*labels.shape) if reduction == "none" else losses.reshape(1)
 
 
@@ -92,6 +93,7 @@ def cross_entropy_backward(
     reduction: str = "mean",
     dtype: str | None = None,
     out: Tensor | None = None,
+    cores: int | None = None,
 ) -> Any:
     """(softmax(x) - target) grad, in x's shape; 0 for rows whose label is `ignore_index`.
 
@@ -105,13 +107,14 @@ def cross_entropy_backward(
         raise ValueError(f"cross_entropy_backward: grad has shape {given.shape}; that of {reduction!r} is {wanted}")
     given = given.reshape(given.size, 1)
     if reduction == "mean":
-        given = call(_share, given, column, int(ignore_index))
+        given = call(_share, given, column, int(ignore_index), cores=cores)
     found = call(
         _backward,
         *(given, rows(x), column, int(ignore_index)),
         out=None if out is None else rows(out),
         smoothing=float(label_smoothing),
         to=like(x, dtype),
+        cores=cores,
     )
     return found.reshape(*x.shape) if out is None else out
 

@@ -31,7 +31,15 @@ def _numbers(name: str, p: float) -> tuple[int, float]:
     return round(p * 2**BITS), 1 / (1 - p)
 
 
-def dropout(x: Values, p: float = 0.5, seed: int = 0, *, dtype: str | None = None, out: Tensor | None = None) -> Any:
+def dropout(
+    x: Values,
+    p: float = 0.5,
+    seed: int = 0,
+    *,
+    dtype: str | None = None,
+    out: Tensor | None = None,
+    cores: int | None = None,
+) -> Any:
     """Each element 0 with probability p, else x / (1 - p).
 
     An element is dropped when the high 24 bits of its Philox word are below p 2^24. Element i of a dense tensor has
@@ -41,14 +49,20 @@ def dropout(x: Values, p: float = 0.5, seed: int = 0, *, dtype: str | None = Non
     """
     threshold, factor = _numbers("dropout", p)
     to = like(x, dtype)
-    return elementwise(_dropout, x, threshold, factor, int(seed), formats=[to], out=out, to=to)
+    return elementwise(_dropout, x, threshold, factor, int(seed), formats=[to], out=out, to=to, cores=cores)
 
 
 def dropout_backward(
-    grad: Values, p: float = 0.5, seed: int = 0, *, dtype: str | None = None, out: Tensor | None = None
+    grad: Values,
+    p: float = 0.5,
+    seed: int = 0,
+    *,
+    dtype: str | None = None,
+    out: Tensor | None = None,
+    cores: int | None = None,
 ) -> Any:
     """grad / (1 - p) where `dropout` with the same p and seed kept the element, else 0; grad in the same shape."""
-    return dropout(grad, p, seed, dtype=dtype, out=out)
+    return dropout(grad, p, seed, dtype=dtype, out=out, cores=cores)
 
 
 def _reference(x: Any, p: float = 0.5, seed: int = 0) -> Any:

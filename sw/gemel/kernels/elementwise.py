@@ -54,45 +54,57 @@ def _bias_backward(grad: Tile, *, to: str) -> Tile:
     return grad.sum(axis=0).astype(to)
 
 
-def add(x: Values, y: Values, *, dtype: str | None = None, out: Tensor | None = None) -> Any:
+def add(x: Values, y: Values, *, dtype: str | None = None, out: Tensor | None = None, cores: int | None = None) -> Any:
     """x + y of one shape: a residual connection. dtype: the result's format, x's by default."""
     same_shape("add", x=x, y=y)
     to = like(x, dtype)
-    return elementwise(_add, x, y, formats=[to], out=out, to=to)
+    return elementwise(_add, x, y, formats=[to], out=out, to=to, cores=cores)
 
 
-def sub(x: Values, y: Values, *, dtype: str | None = None, out: Tensor | None = None) -> Any:
+def sub(x: Values, y: Values, *, dtype: str | None = None, out: Tensor | None = None, cores: int | None = None) -> Any:
     """x - y of one shape."""
     same_shape("sub", x=x, y=y)
     to = like(x, dtype)
-    return elementwise(_sub, x, y, formats=[to], out=out, to=to)
+    return elementwise(_sub, x, y, formats=[to], out=out, to=to, cores=cores)
 
 
-def mul(x: Values, y: Values, *, dtype: str | None = None, out: Tensor | None = None) -> Any:
+def mul(x: Values, y: Values, *, dtype: str | None = None, out: Tensor | None = None, cores: int | None = None) -> Any:
     """x * y of one shape, element by element."""
     same_shape("mul", x=x, y=y)
     to = like(x, dtype)
-    return elementwise(_mul, x, y, formats=[to], out=out, to=to)
+    return elementwise(_mul, x, y, formats=[to], out=out, to=to, cores=cores)
 
 
-def scale(x: Values, factor: float | Values, *, dtype: str | None = None, out: Tensor | None = None) -> Any:
+def scale(
+    x: Values, factor: float | Values, *, dtype: str | None = None, out: Tensor | None = None, cores: int | None = None
+) -> Any:
     """x * factor: a number, rounded to FP32, or a tensor of one element."""
     number = float(factor) if isinstance(factor, int | float) else factor.reshape(1, 1)
     to = like(x, dtype)
-    return elementwise(_scale, x, number, formats=[to], out=out, to=to)
+    return elementwise(_scale, x, number, formats=[to], out=out, to=to, cores=cores)
 
 
-def add_scaled(x: Values, y: Values, factor: float, *, dtype: str | None = None, out: Tensor | None = None) -> Any:
+def add_scaled(
+    x: Values,
+    y: Values,
+    factor: float,
+    *,
+    dtype: str | None = None,
+    out: Tensor | None = None,
+    cores: int | None = None,
+) -> Any:
     """x + factor * y of one shape, one rounding in FP32."""
     same_shape("add_scaled", x=x, y=y)
     to = like(x, dtype)
-    return elementwise(_add_scaled, x, y, float(factor), formats=[to], out=out, to=to)
+    return elementwise(_add_scaled, x, y, float(factor), formats=[to], out=out, to=to, cores=cores)
 
 
-def cast(x: Values, dtype: str, *, saturate: bool | None = None, out: Tensor | None = None) -> Any:
+def cast(
+    x: Values, dtype: str, *, saturate: bool | None = None, out: Tensor | None = None, cores: int | None = None
+) -> Any:
     """x in another format, nearest even. saturate: clamp to the largest finite value; FP8 and FP4 do by default."""
     to = like(x, dtype)
-    return elementwise(_cast, x, formats=[to], out=out, to=to, saturate=saturate)
+    return elementwise(_cast, x, formats=[to], out=out, to=to, saturate=saturate, cores=cores)
 
 
 def add_bias(
@@ -102,17 +114,18 @@ def add_bias(
     *,
     dtype: str | None = None,
     out: Tensor | None = None,
+    cores: int | None = None,
 ) -> Any:
     """x + bias + residual: bias (C,) along the last dimension of x (..., C), residual in x's shape."""
     (line,) = along("add_bias", x, bias=bias)
     if residual is not None:
         same_shape("add_bias", x=x, residual=residual)
-    return rowwise(_bias, x, line, residual, out=out, to=like(x, dtype))
+    return rowwise(_bias, x, line, residual, out=out, to=like(x, dtype), cores=cores)
 
 
-def bias_backward(grad: Values, *, dtype: str | None = None) -> Any:
+def bias_backward(grad: Values, *, dtype: str | None = None, cores: int | None = None) -> Any:
     """The gradient of a bias (C,): the sum of grad (..., C) over all dimensions but the last, row after row."""
-    return call(_bias_backward, rows(grad), to=like(grad, dtype)).reshape(grad.shape[-1])
+    return call(_bias_backward, rows(grad), to=like(grad, dtype), cores=cores).reshape(grad.shape[-1])
 
 
 REFERENCES: Mapping[str, Callable[..., Any]] = {

@@ -66,64 +66,68 @@ def _log_backward(grad: Tile, x: Tile, *, to: str) -> Tile:
     return (grad / x).astype(to)
 
 
-def exp(x: Values, *, dtype: str | None = None, out: Tensor | None = None) -> Any:
+def exp(x: Values, *, dtype: str | None = None, out: Tensor | None = None, cores: int | None = None) -> Any:
     """e^x. dtype, here and below: the result's format, that of the first operand by default."""
-    return forward(_exp, x, dtype=dtype, out=out)
+    return forward(_exp, x, dtype=dtype, out=out, cores=cores)
 
 
-def exp2(x: Values, *, dtype: str | None = None, out: Tensor | None = None) -> Any:
+def exp2(x: Values, *, dtype: str | None = None, out: Tensor | None = None, cores: int | None = None) -> Any:
     """2^x."""
-    return forward(_exp2, x, dtype=dtype, out=out)
+    return forward(_exp2, x, dtype=dtype, out=out, cores=cores)
 
 
-def exp_backward(grad: Values, y: Values, *, dtype: str | None = None, out: Tensor | None = None) -> Any:
+def exp_backward(
+    grad: Values, y: Values, *, dtype: str | None = None, out: Tensor | None = None, cores: int | None = None
+) -> Any:
     """grad y with y the result of exp."""
-    return backward(_exp_backward, grad, y, dtype=dtype, out=out)
+    return backward(_exp_backward, grad, y, dtype=dtype, out=out, cores=cores)
 
 
-def log(x: Values, *, dtype: str | None = None, out: Tensor | None = None) -> Any:
+def log(x: Values, *, dtype: str | None = None, out: Tensor | None = None, cores: int | None = None) -> Any:
     """The natural logarithm."""
-    return forward(_log, x, dtype=dtype, out=out)
+    return forward(_log, x, dtype=dtype, out=out, cores=cores)
 
 
-def log2(x: Values, *, dtype: str | None = None, out: Tensor | None = None) -> Any:
+def log2(x: Values, *, dtype: str | None = None, out: Tensor | None = None, cores: int | None = None) -> Any:
     """The logarithm to base 2."""
-    return forward(_log2, x, dtype=dtype, out=out)
+    return forward(_log2, x, dtype=dtype, out=out, cores=cores)
 
 
-def log_backward(grad: Values, x: Values, *, dtype: str | None = None, out: Tensor | None = None) -> Any:
+def log_backward(
+    grad: Values, x: Values, *, dtype: str | None = None, out: Tensor | None = None, cores: int | None = None
+) -> Any:
     """grad / x."""
-    return backward(_log_backward, grad, x, dtype=dtype, out=out)
+    return backward(_log_backward, grad, x, dtype=dtype, out=out, cores=cores)
 
 
-def sqrt(x: Values, *, dtype: str | None = None, out: Tensor | None = None) -> Any:
+def sqrt(x: Values, *, dtype: str | None = None, out: Tensor | None = None, cores: int | None = None) -> Any:
     """The square root."""
-    return forward(_sqrt, x, dtype=dtype, out=out)
+    return forward(_sqrt, x, dtype=dtype, out=out, cores=cores)
 
 
-def rsqrt(x: Values, *, dtype: str | None = None, out: Tensor | None = None) -> Any:
+def rsqrt(x: Values, *, dtype: str | None = None, out: Tensor | None = None, cores: int | None = None) -> Any:
     """1 / sqrt(x)."""
-    return forward(_rsqrt, x, dtype=dtype, out=out)
+    return forward(_rsqrt, x, dtype=dtype, out=out, cores=cores)
 
 
-def reciprocal(x: Values, *, dtype: str | None = None, out: Tensor | None = None) -> Any:
+def reciprocal(x: Values, *, dtype: str | None = None, out: Tensor | None = None, cores: int | None = None) -> Any:
     """1 / x."""
-    return forward(_reciprocal, x, dtype=dtype, out=out)
+    return forward(_reciprocal, x, dtype=dtype, out=out, cores=cores)
 
 
-def sin(x: Values, *, dtype: str | None = None, out: Tensor | None = None) -> Any:
+def sin(x: Values, *, dtype: str | None = None, out: Tensor | None = None, cores: int | None = None) -> Any:
     """The sine of radians."""
-    return forward(_sin, x, dtype=dtype, out=out)
+    return forward(_sin, x, dtype=dtype, out=out, cores=cores)
 
 
-def cos(x: Values, *, dtype: str | None = None, out: Tensor | None = None) -> Any:
+def cos(x: Values, *, dtype: str | None = None, out: Tensor | None = None, cores: int | None = None) -> Any:
     """The cosine of radians."""
-    return forward(_cos, x, dtype=dtype, out=out)
+    return forward(_cos, x, dtype=dtype, out=out, cores=cores)
 
 
-def erf(x: Values, *, dtype: str | None = None, out: Tensor | None = None) -> Any:
+def erf(x: Values, *, dtype: str | None = None, out: Tensor | None = None, cores: int | None = None) -> Any:
     """The error function."""
-    return forward(_erf, x, dtype=dtype, out=out)
+    return forward(_erf, x, dtype=dtype, out=out, cores=cores)
 
 
 REFERENCES: Mapping[str, Callable[..., Any]] = {

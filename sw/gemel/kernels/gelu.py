@@ -65,18 +65,31 @@ def _gelu_backward(grad: Tile, x: Tile, *, approximate: str, to: str) -> Tile:
     return (grad * CURVES[approximate][1](x)).astype(to)
 
 
-def gelu(x: Values, *, approximate: str = "none", dtype: str | None = None, out: Tensor | None = None) -> Any:
+def gelu(
+    x: Values,
+    *,
+    approximate: str = "none",
+    dtype: str | None = None,
+    out: Tensor | None = None,
+    cores: int | None = None,
+) -> Any:
     """x Phi(x), Phi the normal distribution, within 4e-7; or, with approximate="tanh", the usual formula by tanh."""
     check_approximate("gelu", approximate)
-    return forward(_gelu, x, dtype=dtype, out=out, approximate=approximate)
+    return forward(_gelu, x, dtype=dtype, out=out, approximate=approximate, cores=cores)
 
 
 def gelu_backward(
-    grad: Values, x: Values, *, approximate: str = "none", dtype: str | None = None, out: Tensor | None = None
+    grad: Values,
+    x: Values,
+    *,
+    approximate: str = "none",
+    dtype: str | None = None,
+    out: Tensor | None = None,
+    cores: int | None = None,
 ) -> Any:
     """grad times the derivative of gelu at x."""
     check_approximate("gelu", approximate)
-    return backward(_gelu_backward, grad, x, dtype=dtype, out=out, approximate=approximate)
+    return backward(_gelu_backward, grad, x, dtype=dtype, out=out, approximate=approximate, cores=cores)
 
 
 def check_approximate(name: str, approximate: str) -> None:

@@ -28,10 +28,11 @@ def _split(x: Tile) -> Any:
     return high, middle, (rest - middle).astype("bf16")
 
 
-def matmul_fp32(a: Tensor, b: Tensor) -> Tensor:
+def matmul_fp32(a: Tensor, b: Tensor, *, cores: int | None = None) -> Tensor:
     """a @ b of FP32 matrices (M, K) and (K, N), rows contiguous: six BF16 products, summed in FP32 one after the other.
 
     The error is that of an FP32 product with FP32 sums. Numbers beyond BF16's range of exponents are as in FP32.
+    cores: as `matmul`'s.
     Raises ValueError for other formats and for shapes that don't fit.
     """
     for name, x in (("a", a), ("b", b)):
@@ -39,10 +40,10 @@ def matmul_fp32(a: Tensor, b: Tensor) -> Tensor:
             raise ValueError(f"matmul_fp32: {name} is {x.dtype} {x.shape}; it takes fp32 matrices")
     if a.shape[1] != b.shape[0]:
         raise ValueError(f"matmul_fp32: a {a.shape} and b {b.shape} don't multiply")
-    lefts, rights = _split(a), _split(b)
+    lefts, rights = _split(a, cores=cores), _split(b, cores=cores)
     total = None
     for left, right in PRODUCTS:
-        total = matmul(lefts[left], rights[right], out_dtype="fp32", c=total)
+        total = matmul(lefts[left], rights[right], out_dtype="fp32", c=total, cores=cores)
     assert total is not None
     return total
 

@@ -77,7 +77,7 @@ def _element(fmt: Format) -> tuple[int, int]:
     return fmt.emax, bits & 0x7F_FFFF
 
 
-def quantise_mx(x: Values, dtype: str = "e4m3", *, up: bool = False) -> tuple[Any, Any]:
+def quantise_mx(x: Values, dtype: str = "e4m3", *, up: bool = False, cores: int | None = None) -> tuple[Any, Any]:
     """(codes, scales) of x (R, C), C a multiple of 32: the OCP's MX formats. scales: E8M0 (R, C / 32), of an array
     their codes, uint8.
 
@@ -89,38 +89,40 @@ def quantise_mx(x: Values, dtype: str = "e4m3", *, up: bool = False) -> tuple[An
     fmt = format_of(dtype)
     exponent, fraction = _element(fmt)
     options = {"exponent": exponent, "fraction": fraction if up else 0x7F_FFFF, "to": fmt.name}
-    codes, scales = call(_mx, shaped(x, count * groups, MX_GROUP), **options)
+    codes, scales = call(_mx, shaped(x, count * groups, MX_GROUP), **options, cores=cores)
     return codes.reshape(count, columns), _retyped(scales.reshape(count, groups), "e8m0")
 
 
-def dequantise_mx(codes: Values, scales: Values, *, dtype: str = "fp32") -> Any:
+def dequantise_mx(codes: Values, scales: Values, *, dtype: str = "fp32", cores: int | None = None) -> Any:
     """codes times their scales, as `quantise_mx` gave them; dtype: the result's format."""
     count, columns, groups = _blocks("dequantise_mx", codes, MX_GROUP)
     _match("dequantise_mx", scales, (count, groups))
     column = _retyped(scales, "uint8").reshape(count * groups, 1)
-    found = call(_from_mx, shaped(codes, count * groups, MX_GROUP), column, to=like(codes, dtype))
+    found = call(_from_mx, shaped(codes, count * groups, MX_GROUP), column, to=like(codes, dtype), cores=cores)
     return found.reshape(count, columns)
 
 
-def quantise_nvfp4(x: Values) -> tuple[Any, Any, Any]:
+def quantise_nvfp4(x: Values, *, cores: int | None = None) -> tuple[Any, Any, Any]:
     """(codes, scales, scale) of x (R, C), C a multiple of 16: E2M1 (R, C), E4M3 (R, C / 16), FP32 (1,).
 
     scale is amax(x) / 2688; a group's scale is its amax / 6 / scale in E4M3, by nearest even, and codes are
     x * ((2688 / amax(x)) / group's scale), 0 where that scale is 0. NVIDIA 2025, arXiv:2509.25149.
     """
     count, columns, groups = _blocks("quantise_nvfp4", x, NVFP4_GROUP)
-    inverse, scale = call(factors, amax(x).reshape(1, 1), most=NVFP4_MOST)
-    codes, scales = call(_nvfp4, shaped(x, count * groups, NVFP4_GROUP), inverse)
+    inverse, scale = call(factors, amax(x, cores=cores).reshape(1, 1), most=NVFP4_MOST, cores=cores)
+    codes, scales = call(_nvfp4, shaped(x, count * groups, NVFP4_GROUP), inverse, cores=cores)
     return codes.reshape(count, columns), scales.reshape(count, groups), scale.reshape(1)
 
 
-def dequantise_nvfp4(codes: Values, scales: Values, scale: Values, *, dtype: str = "fp32") -> Any:
+def dequantise_nvfp4(
+    codes: Values, scales: Values, scale: Values, *, dtype: str = "fp32", cores: int | None = None
+) -> Any:
     """codes * (scales * scale), as `quantise_nvfp4` gave them; dtype: the result's format."""
     count, columns, groups = _blocks("dequantise_nvfp4", codes, NVFP4_GROUP)
     _match("dequantise_nvfp4", scales, (count, groups))
     matrix = shaped(codes, count * groups, NVFP4_GROUP)
     column = scales.reshape(count * groups, 1)
-    found = call(_from_nvfp4, matrix, column, scale.reshape(1, 1), to=like(codes, dtype))
+    found = call(_from_nvfp4, matrix, column, scale.reshape(1, 1), to=like(codes, dtype), cores=cores)
     return found.reshape(count, columns)
 
 

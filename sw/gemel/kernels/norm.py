@@ -74,6 +74,7 @@ def layer_norm(
     eps: float = 1e-5,
     dtype: str | None = None,
     out: Tensor | None = None,
+    cores: int | None = None,
 ) -> Any:
     """(x - mean) / sqrt(variance + eps) * weight + bias along the last dimension of x (..., C), all in FP32.
 
@@ -83,7 +84,7 @@ def layer_norm(
     """
     _check("layer_norm", x)
     lines = along("layer_norm", x, weight=weight, bias=bias)
-    return rowwise(_layer_norm, x, float(eps), *lines, out=out, to=like(x, dtype))
+    return rowwise(_layer_norm, x, float(eps), *lines, out=out, to=like(x, dtype), cores=cores)
 
 
 def layer_norm_backward(
@@ -93,6 +94,7 @@ def layer_norm_backward(
     *,
     eps: float = 1e-5,
     dtype: str | None = None,
+    cores: int | None = None,
 ) -> Any:
     """The gradient of x, and with a weight those of weight and bias too, FP32 (C,), summed row after row.
 
@@ -102,7 +104,7 @@ def layer_norm_backward(
     same_shape("layer_norm_backward", grad=grad, x=x)
     (line,) = along("layer_norm_backward", x, weight=weight)
     options = {"to": like(grad, dtype), "sums": weight is not None}
-    return _gradients(x, call(_layer_norm_backward, rows(grad), rows(x), float(eps), line, **options))
+    return _gradients(x, call(_layer_norm_backward, rows(grad), rows(x), float(eps), line, **options, cores=cores))
 
 
 def rms_norm(
@@ -112,6 +114,7 @@ def rms_norm(
     eps: float = 1e-6,
     dtype: str | None = None,
     out: Tensor | None = None,
+    cores: int | None = None,
 ) -> Any:
     """x / sqrt(mean(x^2) + eps) * weight along the last dimension of x (..., C), all in FP32. weight: (C,), or none.
 
@@ -119,7 +122,7 @@ def rms_norm(
     """
     _check("rms_norm", x)
     (line,) = along("rms_norm", x, weight=weight)
-    return rowwise(_rms_norm, x, float(eps), line, out=out, to=like(x, dtype))
+    return rowwise(_rms_norm, x, float(eps), line, out=out, to=like(x, dtype), cores=cores)
 
 
 def rms_norm_backward(
@@ -129,13 +132,14 @@ def rms_norm_backward(
     *,
     eps: float = 1e-6,
     dtype: str | None = None,
+    cores: int | None = None,
 ) -> Any:
     """The gradient of x, and with a weight that of weight too, FP32 (C,), summed row after row."""
     _check("rms_norm_backward", x)
     same_shape("rms_norm_backward", grad=grad, x=x)
     (line,) = along("rms_norm_backward", x, weight=weight)
     options = {"to": like(grad, dtype), "sums": weight is not None}
-    return _gradients(x, call(_rms_norm_backward, rows(grad), rows(x), float(eps), line, **options))
+    return _gradients(x, call(_rms_norm_backward, rows(grad), rows(x), float(eps), line, **options, cores=cores))
 
 
 def _gradients(x: Values, found: Any) -> Any:

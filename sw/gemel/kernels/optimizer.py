@@ -97,7 +97,15 @@ def _coefficient(norm: Tile, most: Tile) -> Tile:
     return lang.minimum(lang.divide(most, norm + 1e-6), 1.0)
 
 
-def _updated(name: str, kept: dict[str, Values], copy: Any, arguments: tuple[Any, ...], **options: Any) -> Any:
+def _updated(
+    name: str,
+    kept: dict[str, Values],
+    copy: Any,
+    arguments: tuple[Any, ...],
+    *,
+    cores: int | None = None,
+    **options: Any,
+) -> Any:
     """Run an optimizer's kernel in place on tensors; new arrays of arrays."""
     for what, value in kept.items():
         if name_of(value) != "fp32":
@@ -110,7 +118,7 @@ def _updated(name: str, kept: dict[str, Values], copy: Any, arguments: tuple[Any
         targets.append(copy)
     run = {"_sgd": _sgd, "_adamw": _adamw}[f"_{name}"]
     out = tuple(targets) if isinstance(targets[0], Tensor) else None
-    return elementwise(run, *arguments, formats=formats, out=out, to=to, **options)
+    return elementwise(run, *arguments, formats=formats, out=out, to=to, **options, cores=cores)
 
 
 def _check(name: str, copy: Any, param: Values, **others: Values | None) -> None:
@@ -137,6 +145,7 @@ def sgd(
     copy: Any = None,
     seed: int = 0,
     grad_scale: Values | None = None,
+    cores: int | None = None,
 ) -> Any:
     """One step of gradient descent, in place: g = grad + weight_decay * param; velocity = momentum * velocity + g;
     param = param - lr * velocity (with `nesterov`, lr * (g + momentum * velocity); without a velocity, lr * g).
@@ -152,7 +161,7 @@ def sgd(
     kept = {"param": param} | ({} if velocity is None else {"velocity": velocity})
     arguments = (param, grad, velocity, _one(grad_scale), float(lr), int(seed))
     options = {"momentum": float(momentum), "decay": float(weight_decay), "nesterov": nesterov}
-    return _updated("sgd", kept, copy, arguments, **options)
+    return _updated("sgd", kept, copy, arguments, **options, cores=cores)
 
 
 def adamw(
@@ -169,6 +178,7 @@ def adamw(
     copy: Any = None,
     seed: int = 0,
     grad_scale: Values | None = None,
+    cores: int | None = None,
 ) -> Any:
     """One step of AdamW, in place: m = m + (1 - beta1) (g - m); v = v + (1 - beta2) (g^2 - v);
     param = param (1 - lr weight_decay) - lr / (1 - beta1^step) m / (sqrt(v / (1 - beta2^step)) + eps).
@@ -183,37 +193,37 @@ def adamw(
     unbias = 1 / math.sqrt(1 - betas[1] ** step)
     kept = {"param": param, "exp_avg": exp_avg, "exp_avg_sq": exp_avg_sq}
     arguments = (param, grad, exp_avg, exp_avg_sq, _one(grad_scale), float(keep), float(rate), unbias, int(seed))
-    return _updated("adamw", kept, copy, arguments, betas=tuple(betas), eps=float(eps))
+    return _updated("adamw", kept, copy, arguments, betas=tuple(betas), eps=float(eps), cores=cores)
 
 
-def grad_norm(grads: Sequence[Values]) -> Any:
+def grad_norm(grads: Sequence[Values], *, cores: int | None = None) -> Any:
     """The root of the sum of all gradients' squares, FP32 (1,)."""
     if not grads:
         raise ValueError("grad_norm: there are no gradients")
-    parts = [whole("grad_norm", grad, _squares, _total) for grad in grads]
+    parts = [whole("grad_norm", grad, _squares, _total, cores=cores) for grad in grads]
     if isinstance(parts[0], Tensor):
         column = empty(parts[0].device, (len(parts), 1), "fp32")
         for i, part in enumerate(parts):
-            call(_total, part, out=column[i : i + 1, :])
+            call(_total, part, out=column[i : i + 1, :], cores=cores)
     else:
         column = np.concatenate(parts)
-    return call(_root, column).reshape(1)
+    return call(_root, column, cores=cores).reshape(1)
 
 
-def clip_coefficient(norm: Values, max_norm: float) -> Any:
+def clip_coefficient(norm: Values, max_norm: float, *, cores: int | None = None) -> Any:
     """min(1, max_norm / (norm + 1e-6)), FP32 (1,): the factor that brings gradients of this norm down to max_norm."""
-    return call(_coefficient, norm.reshape(1, 1), float(max_norm)).reshape(1)
+    return call(_coefficient, norm.reshape(1, 1), float(max_norm), cores=cores).reshape(1)
 
 
-def clip_grad_norm(grads: Sequence[Values], max_norm: float) -> Any:
+def clip_grad_norm(grads: Sequence[Values], max_norm: float, *, cores: int | None = None) -> Any:
     """Scale all gradients, in place, by clip_coefficient of their norm; returns the norm before, FP32 (1,)."""
-    norm = grad_norm(grads)
-    factor = clip_coefficient(norm, max_norm)
+    norm = grad_norm(grads, cores=cores)
+    factor = clip_coefficient(norm, max_norm, cores=cores)
     for grad in grads:
         if isinstance(grad, Tensor):
-            scale(grad, factor, out=grad)
+            scale(grad, factor, out=grad, cores=cores)
         else:
-            grad[...] = scale(grad, factor)
+            grad[...] = scale(grad, factor, cores=cores)
     return norm
 
 

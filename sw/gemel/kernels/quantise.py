@@ -64,14 +64,14 @@ def _by_row(x: Tile, *, most: float, to: str) -> tuple[Tile, Tile]:
     return (x * inverse).astype(to), scale
 
 
-def amax(x: Values, axis: int | None = None) -> Any:
+def amax(x: Values, axis: int | None = None, *, cores: int | None = None) -> Any:
     """The largest magnitude, FP32: of all elements, (1,), or along the last dimension (-1) or the first of two (0)."""
     if axis is None:
-        return whole("amax", x, _amax_all, _largest, axis=0).reshape(1)
+        return whole("amax", x, _amax_all, _largest, axis=0, cores=cores).reshape(1)
     if axis not in (-1, 0):
         raise ValueError(f"amax goes along the last dimension (-1), the first (0), or over all (None), not {axis}")
     matrix = _matrix("amax", x) if axis == 0 else rows(x)
-    found = call(_amax, matrix, axis=-axis)
+    found = call(_amax, matrix, axis=-axis, cores=cores)
     return found.reshape(*((x.shape[:-1] or (1,)) if axis else x.shape[1:]))
 
 
@@ -95,7 +95,7 @@ def _check(name: str, x: Values, by: str) -> Any:
     return _matrix(name, x)
 
 
-def quantise(x: Values, dtype: str, *, by: str = "tensor") -> tuple[Any, Any]:
+def quantise(x: Values, dtype: str, *, by: str = "tensor", cores: int | None = None) -> tuple[Any, Any]:
     """(codes, scales) of a matrix x (R, C): x is about codes * scale, and a group's largest magnitude becomes the
     format's largest number.
 
@@ -109,23 +109,25 @@ def quantise(x: Values, dtype: str, *, by: str = "tensor") -> tuple[Any, Any]:
     options = {"most": _most("quantise", fmt), "to": fmt.name}
     count, columns = x.shape
     if by == "row":
-        codes, scales = call(_by_row, x, **options)
+        codes, scales = call(_by_row, x, **options, cores=cores)
         return codes, scales.reshape(count)
     if by == "1x128":
         blocks = shaped(x, count * columns // BLOCK, BLOCK)
-        codes, scales = call(_by_row, blocks, **options)
+        codes, scales = call(_by_row, blocks, **options, cores=cores)
         return codes.reshape(count, columns), scales.reshape(count, columns // BLOCK)
     if by == "tensor":
-        inverse, scales = call(factors, amax(x).reshape(1, 1), most=options["most"])
-        return elementwise(scaled, x, inverse, formats=[fmt.name], to=fmt.name), scales.reshape(1)
+        inverse, scales = call(factors, amax(x, cores=cores).reshape(1, 1), most=options["most"], cores=cores)
+        return elementwise(scaled, x, inverse, formats=[fmt.name], to=fmt.name, cores=cores), scales.reshape(1)
     if by == "column":
-        inverse, scales = call(factors, call(_amax, x, axis=0), most=options["most"])
-        return call(scaled, x, inverse, to=fmt.name), scales.reshape(columns)
-    inverse, scales = call(factors, _block_amax(x), most=options["most"])
-    return _by_block(x, inverse, fmt.name), scales
+        inverse, scales = call(factors, call(_amax, x, axis=0, cores=cores), most=options["most"], cores=cores)
+        return call(scaled, x, inverse, to=fmt.name, cores=cores), scales.reshape(columns)
+    inverse, scales = call(factors, _block_amax(x, cores=cores), most=options["most"], cores=cores)
+    return _by_block(x, inverse, fmt.name, cores=cores), scales
 
 
-def dequantise(codes: Values, scales: Values, *, by: str = "tensor", dtype: str = "fp32") -> Any:
+def dequantise(
+    codes: Values, scales: Values, *, by: str = "tensor", dtype: str = "fp32", cores: int | None = None
+) -> Any:
     """codes * scale of each element, as `quantise` gave them; dtype: the result's format."""
     _check("dequantise", codes, by)
     count, columns = codes.shape
@@ -140,13 +142,13 @@ def dequantise(codes: Values, scales: Values, *, by: str = "tensor", dtype: str 
         raise ValueError(f"dequantise: scales have shape {scales.shape}; {codes.shape} by {by} needs {shapes[by]}")
     to = like(codes, dtype)
     if by == "128x128":
-        return _by_block(codes, scales, to)
+        return _by_block(codes, scales, to, cores=cores)
     if by == "1x128":
         blocks = shaped(codes, count * columns // BLOCK, BLOCK)
-        return call(scaled, blocks, scales.reshape(scales.size, 1), to=to).reshape(count, columns)
+        return call(scaled, blocks, scales.reshape(scales.size, 1), to=to, cores=cores).reshape(count, columns)
     if by == "tensor":
-        return elementwise(scaled, codes, scales.reshape(1, 1), formats=[to], to=to)
-    return call(scaled, codes, scales.reshape(*((count, 1) if by == "row" else (1, columns))), to=to)
+        return elementwise(scaled, codes, scales.reshape(1, 1), formats=[to], to=to, cores=cores)
+    return call(scaled, codes, scales.reshape(*((count, 1) if by == "row" else (1, columns))), to=to, cores=cores)
 
 
 def _stacked(x: Values, pieces: list[Callable[..., Any]], heights: list[int], columns: int) -> Any:
@@ -161,27 +163,29 @@ def _stacked(x: Values, pieces: list[Callable[..., Any]], heights: list[int], co
     return found
 
 
-def _block_amax(x: Values) -> Any:
+def _block_amax(x: Values, *, cores: int | None = None) -> Any:
     """The largest magnitude of each 128 x 128 block."""
     count, columns = x.shape
     width = columns // BLOCK
-    row = call(_amax, shaped(x, count * width, BLOCK), axis=1).reshape(count, width)
+    row = call(_amax, shaped(x, count * width, BLOCK), axis=1, cores=cores).reshape(count, width)
     groups = [row[start : start + BLOCK, :] for start in range(0, count, BLOCK)]
-    pieces = [lambda out=None, group=group: call(_largest, group, axis=0, out=out) for group in groups]
+    pieces = [lambda out=None, group=group: call(_largest, group, axis=0, out=out, cores=cores) for group in groups]
     return _stacked(x, pieces, [1] * len(groups), width)
 
 
-def _by_block(x: Values, factor: Any, to: str) -> Any:
+def _by_block(x: Values, factor: Any, to: str, *, cores: int | None = None) -> Any:
     """x times the factor of each 128 x 128 block."""
     count, columns = x.shape
     width = columns // BLOCK
     heights = [min(BLOCK, count - start) for start in range(0, count, BLOCK)]
     pieces = [
-        lambda out=None, i=i, height=height: call(repeat, factor[i : i + 1, :], filled(x, (height, 1), -0.0), out=out)
+        lambda out=None, i=i, height=height: call(
+            repeat, factor[i : i + 1, :], filled(x, (height, 1), -0.0), out=out, cores=cores
+        )
         for i, height in enumerate(heights)
     ]
     wide = _stacked(x, pieces, heights, width).reshape(count * width, 1)
-    return call(scaled, shaped(x, count * width, BLOCK), wide, to=to).reshape(count, columns)
+    return call(scaled, shaped(x, count * width, BLOCK), wide, to=to, cores=cores).reshape(count, columns)
 
 
 def _groups(x: Any, by: str) -> Any:

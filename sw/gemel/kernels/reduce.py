@@ -38,7 +38,7 @@ def _cumsum(x: Tile, *, to: str) -> Tile:
     return x.cumsum().astype(to)
 
 
-def whole(what: str, x: Values, of: Kernel, fold: Kernel, *args: Any, **options: Any) -> Any:
+def whole(what: str, x: Values, of: Kernel, fold: Kernel, *args: Any, cores: int | None = None, **options: Any) -> Any:
     """One number (1, 1) of all elements: `of` for matrices of them, `fold` for a column of what it gives.
 
     Dense operands are cut into rows of 512 elements, and what is left is a matrix of its own.
@@ -49,10 +49,10 @@ def whole(what: str, x: Values, of: Kernel, fold: Kernel, *args: Any, **options:
     if isinstance(x, Tensor):
         parts = empty(x.device, (len(pieces), 1), "fp32" if x.dtype != "int32" else "int32")
         for i, piece in enumerate(pieces):
-            call(of, piece, out=parts[i : i + 1, :])
+            call(of, piece, out=parts[i : i + 1, :], cores=cores)
     else:
-        parts = np.concatenate([call(of, piece) for piece in pieces])
-    return call(fold, parts, *args, **options)
+        parts = np.concatenate([call(of, piece, cores=cores) for piece in pieces])
+    return call(fold, parts, *args, **options, cores=cores)
 
 
 def _shape(x: Values, axis: int, keepdims: bool) -> tuple[int, ...]:
@@ -75,15 +75,17 @@ def _matrix(x: Values, axis: int) -> Any:
     return rows(x) if axis == 1 else shaped(x, x.shape[0], x.size // x.shape[0]) if x.ndim != 2 else x
 
 
-def _reduced(name: str, x: Values, axis: Axis, keepdims: bool, dtype: str | None, *, mean: bool = False) -> Any:
+def _reduced(
+    name: str, x: Values, axis: Axis, keepdims: bool, dtype: str | None, *, mean: bool = False, cores: int | None = None
+) -> Any:
     to = like(x, dtype)
     if axis is None:
         factor = (1.0 / x.size,) if mean and x.size else ()
-        found = whole("mean" if mean else name, x, _ALL[name], _reduce, *factor, name=name, axis=0, to=to)
+        found = whole("mean" if mean else name, x, _ALL[name], _reduce, *factor, name=name, axis=0, to=to, cores=cores)
         return found.reshape(*(1,) * (x.ndim if keepdims else 1))
     along = _axis("mean" if mean else name, x, axis)
     factor = (1.0 / x.shape[-1 if along else 0],) if mean else ()
-    found = call(_reduce, _matrix(x, along), *factor, name=name, axis=along, to=to)
+    found = call(_reduce, _matrix(x, along), *factor, name=name, axis=along, to=to, cores=cores)
     return found.reshape(*_shape(x, along, keepdims))
 
 
@@ -97,52 +99,62 @@ def _of_all(name: str) -> Kernel:
 _ALL = {name: _of_all(name) for name in ("sum", "max", "min")}
 
 
-def sum(x: Values, axis: Axis = None, *, keepdims: bool = False, dtype: str | None = None) -> Any:
+def sum(
+    x: Values, axis: Axis = None, *, keepdims: bool = False, dtype: str | None = None, cores: int | None = None
+) -> Any:
     """The sum along the last dimension (-1), the first (0), or over all (``None``: (1,)), in FP32; int32 wraps.
 
     The order is the language's, the same on every chip. dtype, here and below: the result's format, x's by default.
     """
-    return _reduced("sum", x, axis, keepdims, dtype)
+    return _reduced("sum", x, axis, keepdims, dtype, cores=cores)
 
 
-def mean(x: Values, axis: Axis = None, *, keepdims: bool = False, dtype: str | None = None) -> Any:
+def mean(
+    x: Values, axis: Axis = None, *, keepdims: bool = False, dtype: str | None = None, cores: int | None = None
+) -> Any:
     """The sum times the FP32 number nearest to 1 / count."""
-    return _reduced("sum", x, axis, keepdims, dtype, mean=True)
+    return _reduced("sum", x, axis, keepdims, dtype, mean=True, cores=cores)
 
 
-def max(x: Values, axis: Axis = None, *, keepdims: bool = False, dtype: str | None = None) -> Any:
+def max(
+    x: Values, axis: Axis = None, *, keepdims: bool = False, dtype: str | None = None, cores: int | None = None
+) -> Any:
     """The largest element, NaN where there is one; -0 is below +0."""
-    return _reduced("max", x, axis, keepdims, dtype)
+    return _reduced("max", x, axis, keepdims, dtype, cores=cores)
 
 
-def min(x: Values, axis: Axis = None, *, keepdims: bool = False, dtype: str | None = None) -> Any:
+def min(
+    x: Values, axis: Axis = None, *, keepdims: bool = False, dtype: str | None = None, cores: int | None = None
+) -> Any:
     """The smallest element, NaN where there is one; -0 is below +0."""
-    return _reduced("min", x, axis, keepdims, dtype)
+    return _reduced("min", x, axis, keepdims, dtype, cores=cores)
 
 
-def argmax(x: Values, axis: int = -1, *, keepdims: bool = False) -> Any:
+def argmax(x: Values, axis: int = -1, *, keepdims: bool = False, cores: int | None = None) -> Any:
     """The number of the first largest element (of the first NaN, where there is one) along a dimension, int32."""
-    return _position("argmax", x, axis, keepdims)
+    return _position("argmax", x, axis, keepdims, cores=cores)
 
 
-def argmin(x: Values, axis: int = -1, *, keepdims: bool = False) -> Any:
+def argmin(x: Values, axis: int = -1, *, keepdims: bool = False, cores: int | None = None) -> Any:
     """The number of the first smallest element (of the first NaN, where there is one) along a dimension, int32."""
-    return _position("argmin", x, axis, keepdims)
+    return _position("argmin", x, axis, keepdims, cores=cores)
 
 
-def _position(name: str, x: Values, axis: int, keepdims: bool) -> Any:
+def _position(name: str, x: Values, axis: int, keepdims: bool, *, cores: int | None = None) -> Any:
     along = _axis(name, x, axis)
     matrix = _matrix(x, along)
     if along == 1:
-        found = call(_first, matrix, largest=name == "argmax")
+        found = call(_first, matrix, largest=name == "argmax", cores=cores)
     else:
-        found = call(_first_row, matrix, call(_reduce, matrix, name=name[3:], axis=0, to="fp32"))
+        found = call(
+            _first_row, matrix, call(_reduce, matrix, name=name[3:], axis=0, to="fp32", cores=cores), cores=cores
+        )
     return found.reshape(*_shape(x, along, keepdims))
 
 
-def cumsum(x: Values, *, dtype: str | None = None, out: Tensor | None = None) -> Any:
+def cumsum(x: Values, *, dtype: str | None = None, out: Tensor | None = None, cores: int | None = None) -> Any:
     """Running sums along the last dimension, in FP32 (int32 wraps)."""
-    found = call(_cumsum, rows(x), out=None if out is None else rows(out), to=like(x, dtype))
+    found = call(_cumsum, rows(x), out=None if out is None else rows(out), to=like(x, dtype), cores=cores)
     return found.reshape(*x.shape) if out is None else out
 
 

@@ -62,6 +62,7 @@ def rope(
     base: float = 10000.0,
     interleaved: bool = False,
     dtype: str | None = None,
+    cores: int | None = None,
 ) -> Any:
     """Turn pair i of each row of x (..., S, D) by the angle position * base^(-2 i / D).
 
@@ -69,7 +70,7 @@ def rope(
     positions: (S,), int32 or FP32, 0 to S - 1 by default. dtype: the result's format, x's by default. Angles are exact
     to 2^-24 turns at every position below 2^24. Su and others 2021, arXiv:2104.09864.
     """
-    return _turned("rope", x, positions, base, interleaved, 1.0, dtype)
+    return _turned("rope", x, positions, base, interleaved, 1.0, dtype, cores=cores)
 
 
 def rope_backward(
@@ -79,13 +80,22 @@ def rope_backward(
     base: float = 10000.0,
     interleaved: bool = False,
     dtype: str | None = None,
+    cores: int | None = None,
 ) -> Any:
     """The gradient of rope's operand: grad turned back."""
-    return _turned("rope_backward", grad, positions, base, interleaved, -1.0, dtype)
+    return _turned("rope_backward", grad, positions, base, interleaved, -1.0, dtype, cores=cores)
 
 
 def _turned(
-    name: str, x: Values, positions: Values | None, base: float, interleaved: bool, sign: float, dtype: str | None
+    name: str,
+    x: Values,
+    positions: Values | None,
+    base: float,
+    interleaved: bool,
+    sign: float,
+    dtype: str | None,
+    *,
+    cores: int | None = None,
 ) -> Any:
     if x.ndim < 2 or x.shape[-1] % 2 or not x.shape[-1]:
         raise ValueError(f"{name}: x has shape {x.shape}; it needs (..., S, D) with an even D")
@@ -101,28 +111,32 @@ def _turned(
     column = column.reshape(length, 1)
     if count != length:
         line = column.reshape(1, length)
-        column = call(repeat, line, filled(x, (count // length, 1), -0.0)).reshape(count, 1)
+        column = call(repeat, line, filled(x, (count // length, 1), -0.0), cores=cores).reshape(count, 1)
     tables = _frequencies(dim, base)
     turn = _interleaved if interleaved else _in_halves
-    return turn(matrix, column, tables, {"sign": sign, "to": to}).reshape(*x.shape)
+    return turn(matrix, column, tables, {"sign": sign, "to": to}, cores=cores).reshape(*x.shape)
 
 
 def _like(x: Any, array: Any) -> Any:
     return tensor(x.device, array) if isinstance(x, Tensor) else array
 
 
-def _in_halves(x: Any, column: Any, tables: tuple[Any, Any], options: dict[str, Any]) -> Any:
+def _in_halves(
+    x: Any, column: Any, tables: tuple[Any, Any], options: dict[str, Any], *, cores: int | None = None
+) -> Any:
     count, dim = x.shape
     halves = x[:, : dim // 2], x[:, dim // 2 :]
     lines = [_like(x, table.reshape(1, -1)) for table in tables]
     if not isinstance(x, Tensor):
-        return np.concatenate(call(_halves, *halves, column, *lines, **options), axis=1)
+        return np.concatenate(call(_halves, *halves, column, *lines, **options, cores=cores), axis=1)
     out = empty(x.device, (count, dim), options["to"])
-    call(_halves, *halves, column, *lines, out=(out[:, : dim // 2], out[:, dim // 2 :]), **options)
+    call(_halves, *halves, column, *lines, out=(out[:, : dim // 2], out[:, dim // 2 :]), **options, cores=cores)
     return out
 
 
-def _interleaved(x: Any, column: Any, tables: tuple[Any, Any], options: dict[str, Any]) -> Any:
+def _interleaved(
+    x: Any, column: Any, tables: tuple[Any, Any], options: dict[str, Any], *, cores: int | None = None
+) -> Any:
     """In two passes over views that are one column apart: no lane reads its neighbour."""
     count, dim = x.shape
     here, following = x[:, : dim - 1], x[:, 1:]
@@ -131,12 +145,14 @@ def _interleaved(x: Any, column: Any, tables: tuple[Any, Any], options: dict[str
     second = [_like(x, np.ascontiguousarray(line[:, 1:])) for line in lines]
     if not isinstance(x, Tensor):
         out = np.zeros((count, dim), np.float32)
-        out[:, : dim - 1] = call(_first, here, following, column, *first, **options)
-        out[:, 1:] = call(_second, following, here, np.ascontiguousarray(out[:, 1:]), column, *second, **options)
+        out[:, : dim - 1] = call(_first, here, following, column, *first, **options, cores=cores)
+        out[:, 1:] = call(
+            _second, following, here, np.ascontiguousarray(out[:, 1:]), column, *second, **options, cores=cores
+        )
         return out
     out = empty(x.device, (count, dim), options["to"])
-    call(_first, here, following, column, *first, out=out[:, : dim - 1], **options)
-    call(_second, following, here, out[:, 1:], column, *second, out=out[:, 1:], **options)
+    call(_first, here, following, column, *first, out=out[:, : dim - 1], **options, cores=cores)
+    call(_second, following, here, out[:, 1:], column, *second, out=out[:, 1:], **options, cores=cores)
     return out
 
 

@@ -81,15 +81,23 @@ def same_shape(name: str, **operands: Values) -> None:
             raise ValueError(f"{name}: {what} has shape {other.shape}, {first} has {x.shape}; they must be equal")
 
 
-def call(kernel: Kernel, *args: Any, out: Tensor | tuple[Tensor, ...] | None = None, **options: Any) -> Any:
-    """Run a kernel on tensors, or interpret it on arrays; both are matrices."""
+def call(
+    kernel: Kernel,
+    *args: Any,
+    out: Tensor | tuple[Tensor, ...] | None = None,
+    cores: int | None = None,
+    **options: Any,
+) -> Any:
+    """Run a kernel on tensors, shared by so many cores or all, or interpret it on arrays; both are matrices."""
     kinds = {type(value) for value in args if isinstance(value, Tensor | np.ndarray)}
     if len(kinds) > 1:
         raise TypeError(f"{kernel.function.__name__} takes tensors or arrays, not some of both")
     if Tensor in kinds:
-        return kernel(*args, out=out, **options)
+        return kernel(*args, out=out, cores=cores, **options)
     if out is not None:
         raise TypeError("out takes tensors; results for arrays are new arrays")
+    if cores is not None:
+        raise TypeError("cores share work on tensors; arrays are computed with in NumPy")
     return kernel.interpret(*args, **options)
 
 

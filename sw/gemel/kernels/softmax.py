@@ -37,29 +37,33 @@ def _log_softmax_backward(grad: Tile, y: Tile, *, to: str) -> Tile:
     return (grad - lang.exp(y) * grad.sum()).astype(to)
 
 
-def softmax(x: Values, *, dtype: str | None = None, out: Tensor | None = None) -> Any:
+def softmax(x: Values, *, dtype: str | None = None, out: Tensor | None = None, cores: int | None = None) -> Any:
     """e^x / sum(e^x) along the last dimension, the largest element subtracted first, all in FP32.
 
     dtype, here and below: the result's format, that of the first operand by default.
     """
-    return rowwise(_softmax, x, out=out, to=like(x, dtype))
+    return rowwise(_softmax, x, out=out, to=like(x, dtype), cores=cores)
 
 
-def softmax_backward(grad: Values, y: Values, *, dtype: str | None = None, out: Tensor | None = None) -> Any:
+def softmax_backward(
+    grad: Values, y: Values, *, dtype: str | None = None, out: Tensor | None = None, cores: int | None = None
+) -> Any:
     """y (grad - sum(grad y)) with y the result of softmax."""
     same_shape("softmax_backward", grad=grad, y=y)
-    return rowwise(_softmax_backward, grad, y, out=out, to=like(grad, dtype))
+    return rowwise(_softmax_backward, grad, y, out=out, to=like(grad, dtype), cores=cores)
 
 
-def log_softmax(x: Values, *, dtype: str | None = None, out: Tensor | None = None) -> Any:
+def log_softmax(x: Values, *, dtype: str | None = None, out: Tensor | None = None, cores: int | None = None) -> Any:
     """x - log(sum(e^x)) along the last dimension, the largest element subtracted first."""
-    return rowwise(_log_softmax, x, out=out, to=like(x, dtype))
+    return rowwise(_log_softmax, x, out=out, to=like(x, dtype), cores=cores)
 
 
-def log_softmax_backward(grad: Values, y: Values, *, dtype: str | None = None, out: Tensor | None = None) -> Any:
+def log_softmax_backward(
+    grad: Values, y: Values, *, dtype: str | None = None, out: Tensor | None = None, cores: int | None = None
+) -> Any:
     """grad - e^y sum(grad) with y the result of log_softmax."""
     same_shape("log_softmax_backward", grad=grad, y=y)
-    return rowwise(_log_softmax_backward, grad, y, out=out, to=like(grad, dtype))
+    return rowwise(_log_softmax_backward, grad, y, out=out, to=like(grad, dtype), cores=cores)
 
 
 def _log_softmax_reference(x: Any) -> Any:

@@ -59,7 +59,7 @@ def _noisy(x: Tile, seed: Tile, factor: Tile, least: Tile | None) -> Tile:
     return noisy
 
 
-def top_k(x: Values, k: int, *, dtype: str | None = None) -> tuple[Any, Any]:
+def top_k(x: Values, k: int, *, dtype: str | None = None, cores: int | None = None) -> tuple[Any, Any]:
     """The k largest elements of each row of x (..., C), the largest first, and their columns, int32: both (..., k).
 
     Of equal elements the first comes first; NaN is above all others, -0 below +0. dtype: the values' format, x's by
@@ -76,14 +76,16 @@ def top_k(x: Values, k: int, *, dtype: str | None = None) -> tuple[Any, Any]:
         size = min(AT_ONCE, k - start)
         slots = filled(x, (1, size), 0.0)
         out = None if whole is None else (whole[0][:, start : start + size], whole[1][:, start : start + size])
-        parts.append(call(_top, matrix, slots, *last, out=out, count=size, to=to))
+        parts.append(call(_top, matrix, slots, *last, out=out, count=size, to=to, cores=cores))
         last = parts[-1][0][:, size - 1 :], parts[-1][1][:, size - 1 :]
     values, places = whole or (np.concatenate(part, axis=1) for part in zip(*parts, strict=True))
     shape = (*x.shape[:-1], k)
     return values.reshape(*shape), places.reshape(*shape)
 
 
-def sample(logits: Values, temperature: float = 1.0, seed: int = 0, *, top_k: int | None = None) -> Any:
+def sample(
+    logits: Values, temperature: float = 1.0, seed: int = 0, *, top_k: int | None = None, cores: int | None = None
+) -> Any:
     """A class for each row of logits (..., C), int32 (...): with the probabilities softmax(logits / temperature).
 
     Temperature 0 takes the largest logit. top_k: only logits that aren't below the k-th largest count. The noise of
@@ -93,10 +95,10 @@ def sample(logits: Values, temperature: float = 1.0, seed: int = 0, *, top_k: in
     if temperature < 0:
         raise ValueError(f"sample: temperature is at least 0, not {temperature}")
     if temperature == 0:
-        return argmax(logits)
+        return argmax(logits, cores=cores)
     matrix = rows(logits)
-    least = None if top_k is None else _TOP_K(matrix, top_k, dtype="fp32")[0][:, top_k - 1 :]
-    found = argmax(call(_noisy, matrix, int(seed), 1.0 / temperature, least))
+    least = None if top_k is None else _TOP_K(matrix, top_k, dtype="fp32", cores=cores)[0][:, top_k - 1 :]
+    found = argmax(call(_noisy, matrix, int(seed), 1.0 / temperature, least, cores=cores), cores=cores)
     return found.reshape(*(logits.shape[:-1] or (1,)))
 
 
