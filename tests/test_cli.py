@@ -148,6 +148,16 @@ def test_bench_dma(gemel, op):
     assert {"bytes", "bandwidth_utilisation", "outstanding"} < set(figures)
 
 
+def test_bench_copy(gemel):
+    options = ("--size", "1000", "--bytes", "10500", "--source-offset", "7", "--target-offset", "130")
+    code, out, _ = gemel("bench", "copy", *options, "--backend", "golden", "--chip", "nano", "--json")
+    assert code == 0
+    expected = {"cycles": None, "bytes": 10_000, "copies": 10, "bandwidth_utilisation": None, "exact": True}
+    assert json.loads(out) == expected
+    code, _, err = gemel("bench", "copy", "--size", "0", "--backend", "golden", "--chip", "nano")
+    assert code == 2 and "a copy has at least 1 byte here, not 0" in err
+
+
 def test_bench_tells_a_wrong_result(gemel, monkeypatch):
     monkeypatch.setattr(vector, "_bits", lambda array: array.ctypes.data)
     code, out, err = gemel("bench", "softmax", *VECTOR["softmax"], "--backend", "golden", "--chip", "nano", "--json")

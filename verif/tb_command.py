@@ -192,9 +192,9 @@ async def run_rings(dut: Any) -> None:
     bench = Bench(dut)
     reads = ReadMemory(dut, "read", chip, memory, rng, latency=inputs["latency"], stall=stall)
     writes = WriteMemory(dut, "write", chip, memory, rng, latency=inputs["latency"], stall=stall)
-    copied = {"latency": inputs["latency"], "stall": stall, "broken": inputs.get("broken", ())}
-    copy_reads = ReadMemory(dut, "copy_read", chip, memory, rng, **copied)
-    copy_writes = WriteMemory(dut, "copy_write", chip, memory, rng, **copied)
+    copied = {"latency": inputs["latency"], "broken": inputs.get("broken", ())}
+    copy_reads = ReadMemory(dut, "copy_read", chip, memory, rng, stall=stall, **copied)
+    copy_writes = WriteMemory(dut, "copy_write", chip, memory, rng, stall=inputs.get("write_stall", stall), **copied)
     cores = [Core(dut, number, rng, inputs["endings"]) for number in range(chip.cores)]
     rings = [Ring(dut, number, memory, rng, work) for number, work in enumerate(inputs["rings"])]
     host = Host(dut, cores, inputs["endings"])

@@ -364,15 +364,24 @@ def test_copies_of_all_rings_take_turns() -> None:
     assert got["cycles"] < 4 * copies * (size // 64 + 2 * 60 + 40)
 
 
-@pytest.mark.parametrize("end", ["source", "target"])
-def test_an_uncorrectable_error_is_a_fault_of_its_copy(end: str) -> None:
-    """The next copy of the ring is done, and nothing but the target is written."""
-    source, target, size, broken = 0x4010, 0x8020, 5000, {"source": 0x4A40, "target": 0x8A40}[end]
+@pytest.mark.parametrize(
+    ("source", "target", "size", "broken", "stall"),
+    [
+        (0x4010, 0x8020, 5000, 0x4A40, 0.3),
+        (0x4010, 0x8020, 5000, 0x8A40, 0.3),
+        # The burst before the last, whose single beat is answered in the next cycle.
+        (0x4000, 0x8000, 0x840, 0x87C0, 0.0),
+    ],
+)
+def test_an_uncorrectable_error_is_a_fault_of_its_copy(
+    source: int, target: int, size: int, broken: int, stall: float
+) -> None:
+    """The next copy of the ring is done, and nothing but the targets is written."""
     bad = encode_packet(PacketType.COPY, source=source, target=target, bytes=size)
     good = encode_packet(PacketType.COPY, source=0x5800, target=0x9801, bytes=1000)
     memory = np.random.default_rng(1).integers(0, 256, MEMORY, np.uint8)
     work = [Work(RINGS, packets=[bad, good])]
-    got = simulated(NANO.override(rings=1), work, {}, memory, 1, stall=0.3, latency=20, broken=(broken,))
+    got = simulated(NANO.override(rings=1), work, {}, memory, 1, stall=stall, latency=20, broken=(broken,))
     (record,) = got["faults"][0]
     assert (record["code"], record["unit"], record["pc"]) == (FaultCode.ECC_MEMORY, Unit.COMMAND, 0)
     assert record["address"] == broken & -0x400, "bursts begin at multiples of 1 KB"
@@ -381,3 +390,14 @@ def test_an_uncorrectable_error_is_a_fault_of_its_copy(end: str) -> None:
     outside = np.ones(MEMORY, bool)
     outside[RINGS : RINGS + 64 * RING_SIZE] = outside[target : target + size] = False
     np.testing.assert_array_equal(got["memory"][outside], expected[outside])
+
+
+def test_a_copy_reads_no_further_ahead_than_its_buffer_holds() -> None:
+    """Memory takes beats at a third of the rate at which it gives them: none of them waits on the bus."""
+    source, target, size = 0x4007, 0x9003, 12_000
+    packet = encode_packet(PacketType.COPY, source=source, target=target, bytes=size)
+    memory = np.random.default_rng(1).integers(0, 256, MEMORY, np.uint8)
+    rates = {"stall": 0.0, "write_stall": 0.7}
+    got = simulated(NANO.override(rings=1), [Work(RINGS, packets=[packet])], {}, memory, 1, latency=5, **rates)
+    np.testing.assert_array_equal(got["memory"][target : target + size], memory[source : source + size])
+    assert got["held"] == 0

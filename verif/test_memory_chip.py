@@ -11,6 +11,7 @@ from gemel.bench.matmul import from_memory, product_of
 from gemel.driver.faults import DeviceFault
 from gemel.sim.library import SimulationError
 from gemel.sim.rtl_backend import RtlBackend
+from gemel_golden.isa import FaultCode, Unit
 from gemel_golden.memory.timing import dram
 
 SIZES = {"memory": "hbm3", "channels": 4, "rows": 1, "cols": 4, "outstanding": 512, "fetch_depth": 64}
@@ -86,6 +87,28 @@ def test_single_errors_are_corrected_and_double_ones_reported(device: gemel.Devi
     b.write_codes(b.codes())  # the host writes bytes, not check bits: the place stays broken
     device.backend.flip(b.address + 72, data=1, check=1)
     np.testing.assert_array_equal(gemel.matmul(a, b).codes(), clean)
+
+
+def test_copies_correct_single_errors_and_report_double_ones(device: gemel.Device, rng: np.random.Generator) -> None:
+    """Partial beats at both ends; the fault names the burst of 1 KB that has the error."""
+    assert isinstance(device.backend, RtlBackend)
+    data = rng.integers(0, 256, 20_000, np.uint8)
+    source, target, stream = device.upload(data), device.alloc(data.size + 64), device.stream()
+    before = sum(counters(device, "corrected"))
+    for word in range(0, data.size, 512):
+        device.backend.flip(source.address + word, data=1 << int(rng.integers(64)))
+    stream.copy(target.address + 13, source).wait()
+    np.testing.assert_array_equal(target.read(np.uint8, data.size, offset=13), data)
+    assert sum(counters(device, "corrected")) >= before + 40
+    broken = source.address + 10_000
+    device.backend.flip(broken, data=1, check=1)
+    with pytest.raises(DeviceFault) as caught:
+        stream.copy(target.address + 13, source).wait()
+    device.backend.flip(broken, data=1, check=1)
+    fault = caught.value
+    assert (fault.code, fault.unit, fault.address) == (FaultCode.ECC_MEMORY, Unit.COMMAND, broken & -1024)
+    stream.copy(target.address + 14, source).wait()
+    np.testing.assert_array_equal(target.read(np.uint8, data.size, offset=14), data)
 
 
 def test_an_ideal_memory_has_no_flips() -> None:

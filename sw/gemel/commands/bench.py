@@ -295,6 +295,36 @@ def dma(
 
 
 @app.command()
+def copy(
+    size: Annotated[int, typer.Option("--size", help="bytes of a copy")] = 1 << 20,
+    total: Annotated[int, typer.Option("--bytes", min=1, help="bytes moved, about")] = 4 << 20,
+    source_offset: Annotated[int, typer.Option("--source-offset", min=0, help="bytes behind a beat's begin")] = 0,
+    target_offset: Annotated[int, typer.Option("--target-offset", min=0, help="bytes behind a beat's begin")] = 0,
+    chip: ChipName = "inference",
+    latency: Latency = 100,
+    bandwidth: Bandwidth = 64,
+    backend: Backend = "rtl",
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Measure the copy engine: copies from memory to memory, one after the other."""
+    import gemel
+    from gemel.bench.copy import run
+
+    with gemel.open(chip, backend, latency=latency, bandwidth=bandwidth) as device:
+        found = run(
+            device,
+            size=size,
+            total=total,
+            source_offset=source_offset,
+            target_offset=target_offset,
+            seed=seed,
+            bandwidth=bandwidth,
+        )
+    _finish(f"copies of {size} bytes on {chip} ({backend})", found.as_dict(), json)
+
+
+@app.command()
 def figures(chip: ChipName = "inference", json: Json = False) -> None:
     """Measure the figures that the inference chip is held to, on the simulated hardware."""
     from gemel.bench.figures import run_figures

@@ -1,0 +1,71 @@
+"""The copy engine by itself: copies from memory to memory, as a share of the memory's bandwidth."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from gemel.driver.device import Device
+from gemel_golden.config import WORD
+
+__all__ = ["CopyFigures", "run"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CopyFigures:
+    """What the benchmark tells; `cycles` and what follows from them are ``None`` on a chip without a clock.
+
+    `bytes`: moved in one direction; `bandwidth_utilisation`: their share of what the memory moves that way.
+    """
+
+    cycles: int | None
+    bytes: int
+    copies: int
+    bandwidth_utilisation: float | None
+    exact: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """What `--json` prints."""
+        return asdict(self)
+
+
+def run(
+    device: Device,
+    *,
+    size: int,
+    total: int = 4 << 20,
+    source_offset: int = 0,
+    target_offset: int = 0,
+    seed: int = 0,
+    bandwidth: float = 64,
+) -> CopyFigures:
+    """Copy about `total` bytes in copies of `size` bytes, one after the other in one stream, and check every byte.
+
+    Both ends begin so many bytes after a beat. Cycles are those between an event before and one after all of them.
+    Raises ValueError for a size below 1.
+    """
+    if size < 1:
+        raise ValueError(f"a copy has at least 1 byte here, not {size}")
+    count = max(1, total // size)
+    data = np.random.default_rng(seed).integers(0, 256, count * size, np.uint8)
+    source, target = (device.alloc(offset + data.size + WORD) for offset in (source_offset, target_offset))
+    source.write(data, offset=source_offset)
+    expected = np.full(target.size, 0xA5, np.uint8)
+    target.write(expected)
+    expected[target_offset : target_offset + data.size] = data
+    stream = device.stream()
+    begin = stream.record()
+    for place in range(0, data.size, size):
+        stream.copy(target.address + target_offset + place, source.address + source_offset + place, size)
+    end = stream.record()
+    stream.synchronize()
+    cycles = begin.elapsed(end) or None
+    return CopyFigures(
+        cycles=cycles,
+        bytes=data.size,
+        copies=count,
+        bandwidth_utilisation=data.size / (cycles * bandwidth) if cycles else None,
+        exact=np.array_equal(target.read(), expected),
+    )
