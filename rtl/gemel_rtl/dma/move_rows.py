@@ -32,21 +32,23 @@ class MoveWalker(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         move, row = Signal(MOVE), self.o.payload
-        most = Signal(row.length.shape())
+        most, length, last = Signal(ROW["length"].shape), Signal(ROW["length"].shape), Signal()
         m.d.comb += [
             most.eq(ROW_BYTES - move.target[:6]),
+            last.eq(move.bytes <= most),
+            length.eq(Mux(last, move.bytes, most)),
             row.source.eq(move.source),
             row.target.eq(move.target),
-            row.last.eq(move.bytes <= most),
-            row.length.eq(Mux(row.last, move.bytes, most)),
+            row.last.eq(last),
+            row.length.eq(length),
             self.o.valid.eq(move.bytes != 0),
             self.i.ready.eq(move.bytes == 0),
         ]
         with m.If(self.o.valid & self.o.ready):
             m.d.sync += [
-                move.source.eq(move.source + row.length),
-                move.target.eq(move.target + row.length),
-                move.bytes.eq(move.bytes - row.length),
+                move.source.eq(move.source + length),
+                move.target.eq(move.target + length),
+                move.bytes.eq(move.bytes - length),
             ]
         with m.If(self.i.valid & self.i.ready):
             m.d.sync += move.eq(self.i.payload)
