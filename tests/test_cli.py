@@ -106,6 +106,22 @@ def test_bench_scaling(gemel):
     assert code == 2 and "--cores takes numbers with commas between, as 1,2,4, not 'one'" in err
 
 
+@pytest.mark.parametrize("op", ["softmax", "attention", "conv2d"])
+def test_bench_scaling_of_other_work(gemel, op):
+    sizes = ("--m", "256", "--n", "64", "--k", "32") if op == "conv2d" else ("--m", "40", "--n", "128")
+    code, out, _ = gemel("bench", "scaling", "--op", op, "--cores", "1,2", *sizes, "--backend", "golden", "--json")
+    values = json.loads(out)
+    assert code == 0 and values["exact"] is True and values["speedup"] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("op", "message"), [("sum", "matmul, softmax, attention, conv2d, not 'sum'"), ("conv2d", "m = 40 isn't a multiple")]
+)
+def test_bench_scaling_of_what_isnt_there(gemel, op, message):
+    code, _, err = gemel("bench", "scaling", "--op", op, "--m", "40", "--backend", "golden")
+    assert code == 2 and message in err.replace("\n", " ")
+
+
 def test_bench_for_people(gemel):
     code, out, _ = gemel(*PRODUCT)
     assert (code, "peak macs per cycle" in out, "92,400" in out) == (0, True, True)

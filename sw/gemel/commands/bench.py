@@ -100,6 +100,14 @@ def decode(
 @app.command()
 def scaling(
     cores: Annotated[str, typer.Option("--cores", help="numbers of cores, as 1,2,4")] = "1,2,4",
+    op: Annotated[
+        str,
+        typer.Option(
+            "--op",
+            help="matmul; softmax of M x N, attention of M tokens in heads of 64, N in all, or conv2d of 3 x 3 over "
+            "M pixels, 16 x 16 an image, from K to N channels, each in a format of its own",
+        ),
+    ] = "matmul",
     m: Side = 512,
     n: Side = 512,
     k: Side = 512,
@@ -112,14 +120,24 @@ def scaling(
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
-    """Measure one matrix product from memory on several numbers of cores; bandwidth is that of each channel."""
+    """Measure a matrix product, or another operation, from memory on several numbers of cores; bandwidth is that of
+    each channel."""
     from gemel.bench.matmul import product_of
-    from gemel.bench.scaling import run_scaling
+    from gemel.bench.scaling import run_scaling, run_scaling_work
+    from gemel.bench.scaling_work import OPERATIONS
 
     try:
         counts = [int(count) for count in cores.split(",")]
     except ValueError:
         raise ValueError(f"--cores takes numbers with commas between, as 1,2,4, not {cores!r}") from None
+    if op != "matmul":
+        if op not in OPERATIONS:
+            raise ValueError(f"--op is one of matmul, {', '.join(OPERATIONS)}, not {op!r}")
+        with _open(chip, backend, latency, bandwidth) as device:
+            work = OPERATIONS[op](device, m, n, k, seed)
+            values = run_scaling_work(device, work, counts)
+        _finish(f"{work.title} from memory on cores of {chip} ({backend})", values, json)
+        return
     product = product_of(m, n, k, dtype, out=out_dtype, seed=seed)
     with _open(chip, backend, latency, bandwidth) as device:
         values = run_scaling(device, product, counts, bandwidth=bandwidth)
