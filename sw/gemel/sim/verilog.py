@@ -92,7 +92,9 @@ def _generate(config: ChipConfig, top: str, directory: Path) -> None:
 def describe(text: str, top: str) -> dict[str, Any]:
     """Of the Verilog below `top`: units that it traces, memory ports, large modules used often with their inputs.
 
-    Of modules that contain each other only the outermost are named; large is `WORTH` characters in all copies but one.
+    Large is `WORTH` characters in all copies but one. Of modules that contain each other one is named, and its copies
+    share all of their code: the outermost in which nothing large is repeated. So it is the dot cells and lanes of
+    several cores, not the cores, whose code would have each cell once more.
     """
     modules = {match[1]: match[2] for match in MODULE.finditer(text)}
     children = {
@@ -100,12 +102,21 @@ def describe(text: str, top: str) -> dict[str, Any]:
     }
     order = _from_the_top(children, top)
     size: dict[str, int] = {}
+    inside: dict[str, Counter[str]] = {}
     for name in reversed(order):
         size[name] = len(modules[name]) + sum(count * size[child] for child, count in children[name].items())
+        inside[name] = Counter(children[name])
+        for child, count in children[name].items():
+            for below, copies in inside[child].items():
+                inside[name][below] += count * copies
+
+    def worth(name: str, copies: int) -> bool:
+        return (copies - 1) * size[name] >= WORTH
+
     total: Counter[str] = Counter({top: 1})
     repeated: dict[str, list[str]] = {}
     for name in order:
-        if (total[name] - 1) * size[name] >= WORTH:
+        if worth(name, total[name]) and not any(worth(*part) for part in inside[name].items()):
             repeated[name] = [port for port in INPUT.findall(modules[name]) if port not in CLOCKS]
             continue
         for child, count in children[name].items():
