@@ -35,7 +35,7 @@ class Attention:
         return self.tokens * (self.tokens + 1) // 2 if self.causal else self.tokens**2
 
 
-def run_attention(device: Device, case: Attention, *, bandwidth: float = 64) -> dict[str, Any]:
+def run_attention(device: Device, case: Attention) -> dict[str, Any]:
     """Run it and check every bit; the figures by name. Utilisation counts the scores that queries see."""
     rng = np.random.default_rng(case.seed)
     shape = (case.tokens, case.head_dim)
@@ -51,14 +51,14 @@ def run_attention(device: Device, case: Attention, *, bandwidth: float = 64) -> 
     cycles = device.last.cycles or None
     fmt = dtype(case.dtype)
     macs = 2 * case.scores * case.head_dim
-    peak = device.config.macs_16bit if fmt.bits > 8 else device.config.macs_8bit
+    peak = len(device.library_cores) * (device.config.macs_16bit if fmt.bits > 8 else device.config.macs_8bit)
     moved = 3 * case.tokens * case.head_dim * fmt.bits // 8 + out.size * out.format.bits // 8
     return {
         "cycles": cycles,
         "macs": macs,
         "peak_macs_per_cycle": peak,
         "utilisation": macs / (cycles * peak) if cycles else None,
-        "bandwidth_utilisation": moved / (cycles * bandwidth) if cycles else None,
+        "bandwidth_utilisation": moved / (cycles * device.bandwidth) if cycles else None,
         "cycles_per_vector": cycles * LANES / case.scores if cycles else None,
         "tensor_busy": device.last.counters.get("tensor_busy") or None,
         "vector_busy": device.last.counters.get("vector_busy") or None,

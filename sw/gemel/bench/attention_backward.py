@@ -25,7 +25,7 @@ PRODUCTS = 5
 """Matrix products of the pass: S, dP, dV, dQ and dK."""
 
 
-def run_attention_backward(device: Device, case: Attention, *, bandwidth: float = 64) -> dict[str, Any]:
+def run_attention_backward(device: Device, case: Attention) -> dict[str, Any]:
     """Run it after its forward pass and check every bit; the figures by name. Utilisation counts the scores that
     queries see, five products for each."""
     rng = np.random.default_rng(case.seed)
@@ -44,14 +44,14 @@ def run_attention_backward(device: Device, case: Attention, *, bandwidth: float 
     (dq,), dk, dv = attention_backward_reference(spec, [head], k.codes(), v.codes())
     cycles = device.last.cycles or None
     macs = PRODUCTS * case.scores * case.head_dim
-    peak = device.config.macs_16bit
+    peak = len(device.library_cores) * device.config.macs_16bit
     moved = 8 * case.tokens * case.head_dim * q.format.bits // 8 + 4 * case.tokens
     return {
         "cycles": cycles,
         "macs": macs,
         "peak_macs_per_cycle": peak,
         "utilisation": macs / (cycles * peak) if cycles else None,
-        "bandwidth_utilisation": moved / (cycles * bandwidth) if cycles else None,
+        "bandwidth_utilisation": moved / (cycles * device.bandwidth) if cycles else None,
         "cycles_per_vector": cycles * LANES / case.scores if cycles else None,
         "tensor_busy": device.last.counters.get("tensor_busy") or None,
         "vector_busy": device.last.counters.get("vector_busy") or None,

@@ -16,13 +16,12 @@ def run_decode(device: Device, product: Product) -> dict[str, Any]:
     `cycles` from doorbell to interrupt; `bytes` of both operands, each once; `bandwidth_utilisation`: these bytes of
     what all channels of the memory move in as many cycles, refreshes included.
     """
-    rate = device.backend.bandwidth * device.config.channels
-    found = from_memory(device, product, bandwidth=rate)
+    found = from_memory(device, product)
     return {
         "cycles": found.cycles,
         "bytes": product.operand_bytes,
         "bytes_per_cycle": product.operand_bytes / found.cycles if found.cycles else None,
-        "peak_bytes_per_cycle": rate or None,
+        "peak_bytes_per_cycle": device.bandwidth or None,
         "bandwidth_utilisation": found.bandwidth_utilisation,
         "seconds": found.seconds,
         "exact": found.exact,

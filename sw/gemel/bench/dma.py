@@ -165,7 +165,6 @@ def run(
     stride: int | None = None,
     total: int = 4 << 20,
     seed: int = 0,
-    bandwidth: float = 64,
 ) -> DmaFigures:
     """Move about `total` bytes in rows of `row_bytes`, and check every byte.
 
@@ -191,6 +190,6 @@ def run(
         rows=moves.count,
         instructions=len(program),
         outstanding=device.config.outstanding,
-        bandwidth_utilisation=moved / (cycles * bandwidth) if cycles else None,
+        bandwidth_utilisation=moved / (cycles * device.bandwidth) if cycles else None,
         exact=exact,
     )

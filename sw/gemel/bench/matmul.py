@@ -141,7 +141,7 @@ def random_codes(rng: np.random.Generator, shape: tuple[int, ...], fmt: Format) 
     return encode(rng.normal(0, fmt.max_finite / 3 if fmt.is_int else 1.0, shape), fmt, saturate=True)[0]
 
 
-def from_memory(device: Device, product: Product, *, bandwidth: float = 64, cores: int | None = None) -> MatmulFigures:
+def from_memory(device: Device, product: Product, *, cores: int | None = None) -> MatmulFigures:
     """Memory to memory by `gemel.matmul`; cycles from the doorbell to the interrupt, seconds for the launch alone."""
     a_codes, b_codes = product.operands()
     a = _tensor(device, a_codes, product.dtype, product.layout[0] == "t")
@@ -160,7 +160,7 @@ def from_memory(device: Device, product: Product, *, bandwidth: float = 64, core
         operands = (a_codes, product.dtype), (b_codes, product.b_dtype)
         exact = given.exact(d, read, *operands, **_scale_options(product, scales))
     count = cores or device.config.cores
-    return figures(device.config, product, result.total_cycles, result.seconds, exact, bandwidth, cores=count)
+    return figures(device.config, product, result.total_cycles, result.seconds, exact, device.bandwidth, cores=count)
 
 
 def _tensor(device: Device, codes: NDArray[Any], fmt: Format, transposed: bool) -> Tensor:

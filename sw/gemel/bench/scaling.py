@@ -14,13 +14,13 @@ from gemel.driver.device import Device
 __all__ = ["run_scaling", "run_scaling_work"]
 
 
-def run_scaling(device: Device, product: Product, cores: Sequence[int], *, bandwidth: float = 64) -> dict[str, Any]:
+def run_scaling(device: Device, product: Product, cores: Sequence[int]) -> dict[str, Any]:
     """Cycles from the doorbell to the interrupt for each number of cores, and how much faster than the first one.
 
     `exact`: every result has the golden model's bytes. On a chip without a clock cycles and speedup are ``None``.
     """
     _check(cores)
-    figures = [from_memory(device, product, bandwidth=bandwidth, cores=count) for count in cores]
+    figures = [from_memory(device, product, cores=count) for count in cores]
     cycles = [each.cycles for each in figures]
     return {
         "cores": list(cores),

@@ -48,7 +48,7 @@ class VectorFigures:
         return asdict(self)
 
 
-def run(device: Device, work: Work, *, in_l1: bool, bandwidth: float = 64) -> VectorFigures:
+def run(device: Device, work: Work, *, in_l1: bool) -> VectorFigures:
     """Run on a device and compare with the interpreter, bit for bit.
 
     In L1: operands are loaded by a launch of their own and results stored by another; the cycles are those from the
@@ -66,7 +66,7 @@ def run(device: Device, work: Work, *, in_l1: bool, bandwidth: float = 64) -> Ve
         elements=work.elements,
         cycles_per_vector=cycles * LANES / work.elements if cycles else None,
         utilisation=0.0,
-        bandwidth_utilisation=moved / (cycles * bandwidth) if cycles and not in_l1 else None,
+        bandwidth_utilisation=moved / (cycles * device.bandwidth) if cycles and not in_l1 else None,
         seconds=sum(result.seconds for result in results),
         mmac_per_second=0.0,
         exact=exact,

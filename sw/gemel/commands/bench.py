@@ -20,7 +20,7 @@ Side = Annotated[int, typer.Option(min=1)]
 Dtype = Annotated[str, typer.Option("--dtype", help="format of A and B: bf16, fp16, e4m3, e5m2, int8, e2m1 or int4")]
 OutDtype = Annotated[str, typer.Option("--out-dtype", help="format of D")]
 Latency = Annotated[int, typer.Option("--latency", help="cycles from an address to its first beat")]
-Bandwidth = Annotated[float, typer.Option("--bandwidth", help="bytes a cycle, each way")]
+Bandwidth = Annotated[float, typer.Option("--bandwidth", help="bytes a cycle of each channel, each way")]
 Operands = Annotated[str, typer.Option("--operands", help="where operands and results are: l1 or memory")]
 Seed = Annotated[int, typer.Option("--seed", help="of the operands, and of the shapes")]
 
@@ -63,7 +63,7 @@ def matmul(
         seed=seed,
     )
     with _open(chip, backend, latency, bandwidth) as device:
-        figures = from_l1(device, product) if operands == "l1" else from_memory(device, product, bandwidth=bandwidth)
+        figures = from_l1(device, product) if operands == "l1" else from_memory(device, product)
     more = "" if scales == "none" else f" under {scales} scales"
     more += "" if epilogue == "default" else f" with {epilogue}"
     _finish(f"{dtype} {m} x {n} x {k}{more} {place} on {chip} ({backend})", figures.as_dict(), json)
@@ -120,8 +120,7 @@ def scaling(
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
-    """Measure a matrix product, or another operation, from memory on several numbers of cores; bandwidth is that of
-    each channel."""
+    """Measure a matrix product, or another operation, from memory on several numbers of cores."""
     from gemel.bench.matmul import product_of
     from gemel.bench.scaling import run_scaling, run_scaling_work
     from gemel.bench.scaling_work import OPERATIONS
@@ -140,7 +139,7 @@ def scaling(
         return
     product = product_of(m, n, k, dtype, out=out_dtype, seed=seed)
     with _open(chip, backend, latency, bandwidth) as device:
-        values = run_scaling(device, product, counts, bandwidth=bandwidth)
+        values = run_scaling(device, product, counts)
     _finish(f"{dtype} {m} x {n} x {k} from memory on cores of {chip} ({backend})", values, json)
 
 
@@ -258,7 +257,7 @@ def attention(
 
     case = Attention(tokens=tokens, head_dim=head_dim, dtype=dtype, causal=causal, seed=seed)
     with _open(chip, backend, latency, bandwidth) as device:
-        values = (run_attention_backward if backward else run_attention)(device, case, bandwidth=bandwidth)
+        values = (run_attention_backward if backward else run_attention)(device, case)
     kind = ("causal " if causal else "") + "attention" + (" backward" if backward else "")
     _finish(f"{dtype} {kind}, {tokens} tokens of {head_dim} on {chip} ({backend})", values, json)
 
@@ -308,7 +307,7 @@ def dma(
     overrides = {"outstanding": outstanding} if outstanding else {}
     options = {"latency": latency, "bandwidth": bandwidth}
     with gemel.open(chip, backend, overrides=overrides, **options) as device:
-        found = run(device, op, row_bytes=row_bytes, stride=stride, total=total, seed=seed, bandwidth=bandwidth)
+        found = run(device, op, row_bytes=row_bytes, stride=stride, total=total, seed=seed)
     _finish(f"{op} of rows of {row_bytes} bytes on {chip} ({backend})", found.as_dict(), json)
 
 
@@ -459,7 +458,7 @@ def _vector(
 
     place = _place(operands, latency, bandwidth)
     with _open(chip, backend, latency, bandwidth) as device:
-        figures = run(device, work, in_l1=operands == "l1", bandwidth=bandwidth)
+        figures = run(device, work, in_l1=operands == "l1")
     _finish(f"{title} {place} on {chip} ({backend})", figures.as_dict(), json)
 
 

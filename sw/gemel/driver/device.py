@@ -112,6 +112,11 @@ class Device:
         """Device memory not allocated."""
         return self._allocator.free_bytes
 
+    @property
+    def bandwidth(self) -> float:
+        """Bytes a cycle that all memory channels move: each way, or, of DRAM, in all; 0 without a clock."""
+        return self.backend.bandwidth * self.config.channels
+
     def alloc(self, nbytes: int, align: int = 64) -> Buffer:
         """`nbytes` of device memory at a multiple of `align`. Raises OutOfDeviceMemory with the numbers."""
         return Buffer(self.backend.memory, self._allocator, nbytes, align)
