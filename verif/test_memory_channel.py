@@ -47,7 +47,8 @@ FIGURES = {
 def test_share_of_the_peak(memory: str, pattern: str) -> None:
     got = memory_figures(pattern, memory=memory, count=6000)
     assert got["exact"]
-    assert got["refreshes"] >= got["cycles"] * dram(memory).banks // dram(memory).clocks.refi - 8
+    banks = dram(memory).banks
+    assert got["refreshes"] >= got["cycles"] * banks // dram(memory).clocks.refi - banks  # a round may be overdue
     assert got["bandwidth_utilisation"] >= FIGURES[memory, pattern], got
 
 
@@ -96,7 +97,7 @@ def test_refresh_goes_on_at_rest(make: Make, memory: str) -> None:
     """Twelve rounds of refresh without a request: the DRAM would complain; then reads work."""
     bench = make(memory)
     rounds = 12 * dram(memory).clocks.refi
-    assert bench.idle(rounds).refreshes in range(12 * 16 - 5, 12 * 16 + 2)  # a quarter of a round may be overdue
+    assert bench.idle(rounds).refreshes in range(12 * 16 - 1, 12 * 16 + 2)
     assert clean(bench.run([(0, 64, 0)]))
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -11,16 +11,23 @@ from gemel_golden.memory.timing import POSTPONED, Dram
 __all__ = ["Refresh"]
 
 
+CALM = 32
+"""Clocks without a granule for any bank after which nobody is likely to miss one."""
+
+
 class Refresh(wiring.Component):
-    """Gives each bank its refresh once a round of refi clocks. First comes the bank that nobody waits for and that was
-    used last, if not half of the banks were used since: a stream comes back to it last. When a quarter of a round's
-    banks are overdue, any bank that nobody waits for will do; when half of them are, any bank.
+    """Gives each bank its refresh once a round of refi clocks on average.
+
+    First comes, of the banks that nobody waits for, the one that was used last, if not half of the banks were used
+    since: a stream comes back to it last. If no such bank of this round is left, one of the next round goes ahead. When
+    nobody wants anything, or a whole round is overdue, any bank of this round that nobody waits for will do; when two
+    are, any bank. So a bank is at most four refreshes behind, where `POSTPONED` are allowed.
 
     Parameters: dram.
     Members, per bank: `idle` (no granule waits that should find it), `used` (has a column command in this clock),
     `precharge`, `refresh` (commands allowed now, see `Banks`), `claimed`: nothing but the refresh and its precharge may
     be given to it. `do_precharge`, `do_refresh`, `bank`: the row command wanted; it must be given in the clock in which
-    it is wanted. A claimed bank is one of the round's banks that hadn't its turn.
+    it is wanted.
     """
 
     def __init__(self, dram: Dram):
@@ -43,10 +50,13 @@ class Refresh(wiring.Component):
         m = Module()
         banks = self.dram.banks
         period = self.dram.clocks.refi // banks
-        urgent = min(banks // 2, banks * (POSTPONED - 1))
+        overdue, urgent = banks, 2 * banks
+        assert urgent <= (POSTPONED - 4) * banks
         clock = Signal(range(period))
-        due = Signal(range(2 * banks))
+        due = Signal(range(2 * urgent))
         left = Signal(banks, init=(1 << banks) - 1)  # of this round
+        ahead = Signal(banks)  # had that of the next round too
+        calm = Signal(range(CALM + 1))
         claiming = self.claimed.any()
         tick = clock == period - 1
         m.d.sync += [clock.eq(clock + 1), due.eq(due + tick - self.do_refresh)]
@@ -59,17 +69,21 @@ class Refresh(wiring.Component):
                 m.d.sync += others.eq(0)
             with m.Elif(self.used.any()):
                 m.d.sync += others.eq(others | self.used)
-        wanted, quiet, latest, recent = (Signal(banks, name=name) for name in ("wanted", "quiet", "latest", "recent"))
+        wanted, pool, fit, first = (Signal(banks, name=name) for name in ("wanted", "pool", "fit", "first"))
         m.d.comb += [
-            quiet.eq(left & self.idle),
-            latest.eq(Cat(quiet[b] & ~(others & quiet).any() for b, others in enumerate(newer))),
-            recent.eq(Cat(sum(others) <= banks // 2 for others in newer)),
-            wanted.eq(latest & recent),
+            fit.eq(self.idle & Cat(sum(others) <= banks // 2 for others in newer)),
+            first.eq(left & fit),
+            pool.eq(Mux(first.any(), first, ~(left | ahead) & fit)),
+            wanted.eq(Cat(pool[b] & ~(others & pool).any() for b, others in enumerate(newer))),
         ]
-        with m.If((quiet == 0) & (due >= urgent)):
+        with m.If((calm == CALM) | (due >= overdue)):
+            m.d.comb += pool.eq(left & self.idle)
+        with m.If(((left & self.idle) == 0) & (due >= urgent)):
             m.d.comb += wanted.eq(left)
-        with m.Elif(due >= urgent // 2):
-            m.d.comb += wanted.eq(latest)
+        with m.If(~self.idle.all()):
+            m.d.sync += calm.eq(0)
+        with m.Elif(calm != CALM):
+            m.d.sync += calm.eq(calm + 1)
         with m.If(~claiming & (due != 0)):
             m.d.sync += self.claimed.eq(wanted & (~wanted + 1))
         m.d.comb += [
@@ -82,6 +96,8 @@ class Refresh(wiring.Component):
         with m.If(self.do_refresh):
             rest = left & ~self.claimed
             m.d.sync += [self.claimed.eq(0), left.eq(rest)]
-            with m.If(rest == 0):
-                m.d.sync += left.eq((1 << banks) - 1)
+            with m.If((self.claimed & left) == 0):
+                m.d.sync += ahead.eq(ahead | self.claimed)
+            with m.Elif(rest == 0):
+                m.d.sync += [left.eq(~ahead), ahead.eq(0)]
         return m
