@@ -42,7 +42,7 @@ def run_attention(device: Device, case: Attention) -> dict[str, Any]:
     q, k, v = (tensor(device, rng.standard_normal(shape), case.dtype) for _ in range(3))
     scaled_dot_product_attention(q[:1], k[:1], v[:1])  # compiles
     begun = time.monotonic()
-    out = scaled_dot_product_attention(q, k, v, causal=case.causal, cores=1)
+    out = scaled_dot_product_attention(q, k, v, causal=case.causal)
     seconds = time.monotonic() - begun
     assert device.last is not None and not isinstance(out, tuple)
     spec = attention_spec(q, k, v, out, keys=case.tokens, causal=case.causal, scale=None)

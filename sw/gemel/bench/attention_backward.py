@@ -37,7 +37,7 @@ def run_attention_backward(device: Device, case: Attention) -> dict[str, Any]:
     spec = backward_spec(q, k, v, grad, out, q, k, v, keys=case.tokens, group=1, causal=case.causal, scale=None)
     compiled = compile_backward(device.config, spec)
     begun = time.monotonic()
-    gradients = scaled_dot_product_attention_backward(grad, q, k, v, out, logarithms, causal=case.causal, cores=1)
+    gradients = scaled_dot_product_attention_backward(grad, q, k, v, out, logarithms, causal=case.causal)
     seconds = time.monotonic() - begun
     assert device.last is not None
     head = HeadCodes(q.codes(), grad.codes(), out.codes(), logarithms.codes()[0])
