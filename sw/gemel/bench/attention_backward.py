@@ -1,4 +1,4 @@
-"""The backward pass of attention of one head from memory to memory, measured and compared with its reference."""
+"""The backward pass of attention from memory to memory, measured and compared with its reference."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from gemel.kernels.attention_backward import (
     scaled_dot_product_attention_backward,
 )
 from gemel.kernels.attention_backward_program import compile_backward
-from gemel.tensors import tensor
 
 __all__ = ["run_attention_backward"]
 
@@ -28,24 +27,29 @@ PRODUCTS = 5
 def run_attention_backward(device: Device, case: Attention) -> dict[str, Any]:
     """Run it after its forward pass and check every bit; the figures by name. Utilisation counts the scores that
     queries see, five products for each."""
-    rng = np.random.default_rng(case.seed)
-    shape = (case.tokens, case.head_dim)
-    q, k, v, grad = (tensor(device, rng.standard_normal(shape), case.dtype) for _ in range(4))
-    forward = scaled_dot_product_attention(q, k, v, causal=case.causal, return_logarithms=True)
+    q, k, v, grad = case.operands(device, 4)
+    forward = scaled_dot_product_attention(q, k, v, heads=case.heads, causal=case.causal, return_logarithms=True)
     assert isinstance(forward, tuple)
     out, logarithms = forward
-    spec = backward_spec(q, k, v, grad, out, q, k, v, keys=case.tokens, group=1, causal=case.causal, scale=None)
+    one = (x[:, case.columns(0)] for x in (q, k, v, grad, out, q, k, v))
+    spec = backward_spec(*one, keys=case.tokens, group=1, causal=case.causal, scale=None)
     compiled = compile_backward(device.config, spec)
     begun = time.monotonic()
-    gradients = scaled_dot_product_attention_backward(grad, q, k, v, out, logarithms, causal=case.causal)
+    gradients = scaled_dot_product_attention_backward(
+        grad, q, k, v, out, logarithms, heads=case.heads, causal=case.causal
+    )
     seconds = time.monotonic() - begun
     assert device.last is not None
-    head = HeadCodes(q.codes(), grad.codes(), out.codes(), logarithms.codes()[0])
-    (dq,), dk, dv = attention_backward_reference(spec, [head], k.codes(), v.codes())
+    exact = True
+    for head in range(case.heads):
+        part = case.columns(head)
+        codes = HeadCodes(*(x[:, part].codes() for x in (q, grad, out)), logarithms.codes()[head])
+        (dq,), dk, dv = attention_backward_reference(spec, [codes], k[:, part].codes(), v[:, part].codes())
+        exact &= all(np.array_equal(x[:, part].codes(), y) for x, y in zip(gradients, (dq, dk, dv), strict=True))
     cycles = device.last.cycles or None
     macs = PRODUCTS * case.scores * case.head_dim
     peak = len(device.library_cores) * device.config.macs_16bit
-    moved = 8 * case.tokens * case.head_dim * q.format.bits // 8 + 4 * case.tokens
+    moved = 8 * q.size * q.format.bits // 8 + 4 * logarithms.size
     return {
         "cycles": cycles,
         "macs": macs,
@@ -60,7 +64,5 @@ def run_attention_backward(device: Device, case: Attention) -> dict[str, Any]:
         "pieces_in_l1": compiled.blocking.pieces,
         "seconds": seconds,
         "mmac_per_second": macs / seconds / 1e6,
-        "exact": all(
-            np.array_equal(found.codes(), wanted) for found, wanted in zip(gradients, (dq, dk, dv), strict=True)
-        ),
+        "exact": exact,
     }

@@ -241,6 +241,7 @@ def shapes(
 def attention(
     tokens: Annotated[int, typer.Option("--tokens", min=1, help="queries, and keys")] = 512,
     head_dim: Annotated[int, typer.Option("--head-dim", help="a multiple of 32 up to 256")] = 64,
+    heads: Annotated[int, typer.Option("--heads", help="up to one for each core of the chip")] = 1,
     chip: ChipName = "inference",
     dtype: Annotated[str, typer.Option("--dtype", help="of Q, K and V: bf16, fp16, e4m3 or e5m2")] = "bf16",
     causal: Annotated[bool, typer.Option("--causal", help="queries see no later keys")] = False,
@@ -251,15 +252,15 @@ def attention(
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
-    """Measure the attention of one head, from memory to memory."""
+    """Measure attention from memory to memory."""
     from gemel.bench.attention import Attention, run_attention
     from gemel.bench.attention_backward import run_attention_backward
 
-    case = Attention(tokens=tokens, head_dim=head_dim, dtype=dtype, causal=causal, seed=seed)
+    case = Attention(tokens=tokens, head_dim=head_dim, heads=heads, dtype=dtype, causal=causal, seed=seed)
     with _open(chip, backend, latency, bandwidth) as device:
         values = (run_attention_backward if backward else run_attention)(device, case)
     kind = ("causal " if causal else "") + "attention" + (" backward" if backward else "")
-    _finish(f"{dtype} {kind}, {tokens} tokens of {head_dim} on {chip} ({backend})", values, json)
+    _finish(f"{dtype} {kind}, {tokens} tokens of {heads} x {head_dim} on {chip} ({backend})", values, json)
 
 
 @app.command()
