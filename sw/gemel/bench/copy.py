@@ -17,7 +17,8 @@ __all__ = ["CopyFigures", "run"]
 class CopyFigures:
     """What the benchmark tells; `cycles` and what follows from them are ``None`` on a chip without a clock.
 
-    `bytes`: moved in one direction; `bandwidth_utilisation`: their share of what the memory moves that way.
+    `bytes`: moved in one direction; `bandwidth_utilisation`: their share of what the engine's port, or the memory, moves
+    that way.
     """
 
     cycles: int | None
@@ -39,7 +40,6 @@ def run(
     source_offset: int = 0,
     target_offset: int = 0,
     seed: int = 0,
-    bandwidth: float = 64,
 ) -> CopyFigures:
     """Copy about `total` bytes in copies of `size` bytes, one after the other in one stream, and check every byte.
 
@@ -66,6 +66,6 @@ def run(
         cycles=cycles,
         bytes=data.size,
         copies=count,
-        bandwidth_utilisation=data.size / (cycles * bandwidth) if cycles else None,
+        bandwidth_utilisation=data.size / (cycles * min(device.bandwidth, WORD)) if cycles else None,
         exact=np.array_equal(target.read(), expected),
     )

@@ -31,8 +31,8 @@ TURNED_ROWS = WORD // 2
 class DmaFigures:
     """What the benchmark tells; `cycles` and what follows from them are ``None`` on a chip without a clock.
 
-    `bytes`: moved in one direction, before a conversion; `bandwidth_utilisation`: their share of what the memory moves
-    that way.
+    `bytes`: moved in one direction, before a conversion; `bandwidth_utilisation`: their share of what a unit's
+    port, or the memory, moves that way.
     """
 
     cycles: int | None
@@ -190,6 +190,6 @@ def run(
         rows=moves.count,
         instructions=len(program),
         outstanding=device.config.outstanding,
-        bandwidth_utilisation=moved / (cycles * device.bandwidth) if cycles else None,
+        bandwidth_utilisation=moved / (cycles * min(device.bandwidth, WORD)) if cycles else None,
         exact=exact,
     )

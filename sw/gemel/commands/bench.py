@@ -330,15 +330,8 @@ def copy(
     from gemel.bench.copy import run
 
     with gemel.open(chip, backend, latency=latency, bandwidth=bandwidth) as device:
-        found = run(
-            device,
-            size=size,
-            total=total,
-            source_offset=source_offset,
-            target_offset=target_offset,
-            seed=seed,
-            bandwidth=bandwidth,
-        )
+        offsets = {"source_offset": source_offset, "target_offset": target_offset}
+        found = run(device, size=size, total=total, seed=seed, **offsets)
     _finish(f"copies of {size} bytes on {chip} ({backend})", found.as_dict(), json)
 
 
