@@ -61,7 +61,8 @@ def run_attention(device: Device, case: Attention) -> dict[str, Any]:
     compiled = compile_attention(device.config, spec)
     exact = True
     for head in map(case.columns, range(case.heads)):
-        expected, _ = attention_reference(spec, compiled.block, *(x[:, head].codes() for x in (q, k, v)))
+        own = [x[:, head].codes() for x in (q, k, v)]
+        expected, _ = attention_reference(spec, compiled.block, own[0], own[1], own[2])
         exact &= np.array_equal(out[:, head].codes(), expected)
     cycles = device.last.cycles or None
     fmt = dtype(case.dtype)

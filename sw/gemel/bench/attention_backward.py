@@ -43,7 +43,8 @@ def run_attention_backward(device: Device, case: Attention) -> dict[str, Any]:
     exact = True
     for head in range(case.heads):
         part = case.columns(head)
-        codes = HeadCodes(*(x[:, part].codes() for x in (q, grad, out)), logarithms.codes()[head])
+        own = [x[:, part].codes() for x in (q, grad, out)]
+        codes = HeadCodes(own[0], own[1], own[2], logarithms.codes()[head])
         (dq,), dk, dv = attention_backward_reference(spec, [codes], k[:, part].codes(), v[:, part].codes())
         exact &= all(np.array_equal(x[:, part].codes(), y) for x, y in zip(gradients, (dq, dk, dv), strict=True))
     cycles = device.last.cycles or None

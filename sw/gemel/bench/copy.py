@@ -17,8 +17,8 @@ __all__ = ["CopyFigures", "run"]
 class CopyFigures:
     """What the benchmark tells; `cycles` and what follows from them are ``None`` on a chip without a clock.
 
-    `bytes`: moved in one direction; `bandwidth_utilisation`: their share of what the engine's port, or the memory, moves
-    that way.
+    `bytes`: moved in one direction; `bandwidth_utilisation`: their share of what the engine's port, or the memory,
+    moves that way.
     """
 
     cycles: int | None

@@ -49,7 +49,7 @@ def _attention(device: Device, m: int, n: int, _: int, seed: int) -> ScalingWork
         own = [x[:, head * HEAD : (head + 1) * HEAD] for x in (q, k, v)]
         spec = attention_spec(*own, own[0], keys=m, causal=False, scale=None)
         block = compile_attention(device.config, spec).block
-        found.append(attention_reference(spec, block, *(x.codes() for x in own))[0])
+        found.append(attention_reference(spec, block, own[0].codes(), own[1].codes(), own[2].codes())[0])
 
     def run(cores: int) -> Tensor:
         out = scaled_dot_product_attention(q, k, v, heads=heads, cores=cores)
