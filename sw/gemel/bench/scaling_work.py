@@ -47,7 +47,7 @@ def _attention(device: Device, m: int, n: int, _: int, seed: int) -> ScalingWork
     heads, found = n // HEAD, []
     for head in range(heads):
         own = [x[:, head * HEAD : (head + 1) * HEAD] for x in (q, k, v)]
-        spec = attention_spec(*own, own[0], keys=m, causal=False, scale=None)
+        spec = attention_spec(own[0], own[1], own[2], own[0], keys=m, causal=False, scale=None)
         block = compile_attention(device.config, spec).block
         found.append(attention_reference(spec, block, own[0].codes(), own[1].codes(), own[2].codes())[0])
 
