@@ -12,6 +12,7 @@ from amaranth.lib.wiring import In, Out
 from gemel_rtl.noc.queue import Queue
 from gemel_rtl.noc.slice import Slice
 from gemel_verif.formal.arbiters import ReadProperties, WriteProperties
+from gemel_verif.formal.credits import AheadProperties, BehindProperties
 from gemel_verif.formal.guards import ReadGuardProperties, WriteGuardProperties
 from gemel_verif.formal.prover import prove
 from gemel_verif.formal.semaphores import SemaphoreProperties
@@ -34,6 +35,8 @@ PROOFS: dict[str, tuple[Callable[[], Any], Literal["bmc", "prove"], int, int]] =
     "read splitter": (lambda: ReadSplitterProperties(), "bmc", 8, 10),
     "read splitter, drained": (lambda: ReadSplitterProperties(12), "bmc", 6, 17),
     "write splitter": (lambda: WriteSplitterProperties(), "bmc", 7, 9),
+    "reads ahead": (lambda: AheadProperties(2), "bmc", 6, 12),
+    "writes behind": (lambda: BehindProperties(2), "bmc", 6, 12),
     "semaphores, for ever": (lambda: SemaphoreProperties(3), "prove", 3, 4),
 }
 """Properties, kind of proof, depth in cycles in every run of the tests, and depth of `make formal`."""
