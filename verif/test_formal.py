@@ -35,8 +35,8 @@ PROOFS: dict[str, tuple[Callable[[], Any], Literal["bmc", "prove"], int, int]] =
     "read splitter": (lambda: ReadSplitterProperties(), "bmc", 8, 10),
     "read splitter, drained": (lambda: ReadSplitterProperties(12), "bmc", 6, 17),
     "write splitter": (lambda: WriteSplitterProperties(), "bmc", 7, 9),
-    "reads ahead": (lambda: AheadProperties(2), "bmc", 6, 12),
-    "writes behind": (lambda: BehindProperties(2), "bmc", 6, 12),
+    "reads ahead": (lambda: AheadProperties(2), "bmc", 10, 20),
+    "writes behind": (lambda: BehindProperties(2), "bmc", 10, 20),
     "semaphores, for ever": (lambda: SemaphoreProperties(3), "prove", 3, 4),
 }
 """Properties, kind of proof, depth in cycles in every run of the tests, and depth of `make formal`."""
