@@ -10,7 +10,6 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from hashlib import sha256
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -31,6 +30,7 @@ SCENARIO = "GEMEL_SCENARIO"
 MAKE = ("make", "-s", "-j", "2", "-f", "Vtop.mk", "CFG_CXXFLAGS_PCH_I=-include", "OPT_FAST=-O1", "OPT_SLOW=-O0")
 INSTANCE = re.compile(r"^  (\w+) \S+ \($", re.MULTILINE)
 MODULE = re.compile(r"^module (\w+)\((.*?)^endmodule", re.DOTALL | re.MULTILINE)
+SOURCES = re.compile(r"^VM_GLOBAL_FAST \+= \\\n((?:  \w+ \\\n)+)", re.MULTILINE)
 INPUT = re.compile(r"^  input (?:\[[^]]*\] )?(?!clk;|rst;)(\w+) ?;", re.MULTILINE)
 
 
@@ -94,15 +94,24 @@ def _export_and_build(component: wiring.Component, name: str) -> Path:
     texts["public.vlt"] = "\n".join(["`verilator_config", *public, *_shared_code("".join(texts.values())), ""])
     key = sha256(repr(sorted(texts.items())).encode()).hexdigest()[:20]
     directory = BUILDS / f"{name}-{key}"
+
+    def make() -> None:
+        for file, text in texts.items():
+            (directory / file).write_text(text)
+        _compile(directory, name, list(texts))
+
+    _once(directory, make)
+    return directory
+
+
+def _once(directory: Path, make: Callable[[], None]) -> None:
+    """Let `make` fill `directory`, unless a process has; others wait meanwhile."""
     directory.mkdir(parents=True, exist_ok=True)
     with (directory / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (directory / "done").exists():
-            for file, text in texts.items():
-                (directory / file).write_text(text)
-            _compile(directory, name, list(texts))
+            make()
             (directory / "done").touch()
-    return directory
 
 
 def _shared_code(text: str) -> list[str]:
@@ -133,8 +142,6 @@ def _compile(directory: Path, name: str, files: list[str]) -> None:
     def run(*command: str) -> None:
         done = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
-            with suppress(FileNotFoundError):
-                (directory / "done").unlink()
             raise AssertionError(f"building {name} failed:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
 
     run(
@@ -154,18 +161,15 @@ def _share_runtime(directory: Path, make: Callable[[list[str]], None]) -> None:
     the first one."""
     versions = [version("verilator"), subprocess.check_output(["g++", "--version"]), *MAKE]
     place = BUILDS / f"runtime-{sha256(repr(versions).encode()).hexdigest()[:20]}"
-    place.mkdir(parents=True, exist_ok=True)
-    with (place / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (place / "done").exists():
-            sources = re.search(
-                r"^VM_GLOBAL_FAST \+= \\\n((?:  \w+ \\\n)+)", (directory / "Vtop_classes.mk").read_text(), re.M
-            )
-            assert sources, "Vtop_classes.mk names no sources of Verilator's library"
-            objects = [f"{source}.o" for source in re.findall(r"\w+", sources[1])]
-            make(objects)
-            for file in objects:
-                shutil.copyfile(directory / file, place / file)
-            (place / "done").touch()
+
+    def keep() -> None:
+        sources = SOURCES.search((directory / "Vtop_classes.mk").read_text())
+        assert sources, "Vtop_classes.mk names no sources of Verilator's library"
+        objects = [f"{source}.o" for source in re.findall(r"\w+", sources[1])]
+        make(objects)
+        for file in objects:
+            shutil.copyfile(directory / file, place / file)
+
+    _once(place, keep)
     for file in place.glob("*.o"):
         shutil.copyfile(file, directory / file.name)

@@ -18,7 +18,7 @@ from gemel.kernels.matmul import matmul
 from gemel.kernels.matmul_reference import matmul_reference
 from gemel.kernels.rows import Values
 from gemel.kernels.schedule import Region, Schedule
-from gemel.kernels.split import cores_for, parts_of
+from gemel.kernels.split import cores_for, most_parts
 from gemel.tensors import Tensor, empty
 from gemel_golden.config import CHUNK
 from gemel_golden.formats import Format
@@ -102,7 +102,7 @@ def _kernels(grad: Tensor, x: Tensor, weight: Tensor, window: Window, fmt: Forma
         x = copy(x, cores=cores)
     if columns.size:
         available, images = cores_for(x.device, cores), x.shape[0]
-        parts = next(found for n in range(len(available), 0, -1) if (found := parts_of(images, n)) is not None)
+        parts = most_parts(images, len(available))
         program = _im2col(
             x, columns, (weight.shape[1], weight.shape[2]), window, (parts.size, grad.shape[1], grad.shape[2])
         )

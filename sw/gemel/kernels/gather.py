@@ -12,7 +12,7 @@ from gemel.kernels.copy import conversion, copy
 from gemel.kernels.copy_program import CONVERTED_BYTES, LEAST
 from gemel.kernels.rows import Values
 from gemel.kernels.schedule import Region, Schedule
-from gemel.kernels.split import cores_for, parts_of
+from gemel.kernels.split import cores_for, most_parts
 from gemel.tensors import Tensor, empty
 from gemel_golden.config import CHUNK, WORD, ChipConfig
 from gemel_golden.isa import NO_ROW, Opcode
@@ -144,8 +144,7 @@ def _run(
     if not rows.shape[0] or not row_bytes:
         return
     cores = cores_for(table.device, 1) if cores is None else cores
-    shares = (parts_of(rows.shape[0], n, least=-(-LEAST // row_bytes)) for n in range(len(cores), 0, -1))
-    share = next(found for found in shares if found is not None)
+    share = most_parts(rows.shape[0], len(cores), least=-(-LEAST // row_bytes))
     count = share.size
     pitch = -(-row_bytes // CHUNK)
     piece = _piece(table.device.config, pitch)

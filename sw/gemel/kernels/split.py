@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from gemel.driver.device import Device
 
-__all__ = ["Parts", "Split", "cores_for", "parts_apart", "parts_of", "split_product"]
+__all__ = ["Parts", "Split", "cores_for", "most_parts", "parts_apart", "parts_of", "split_product"]
 
 
 def cores_for(device: Device, cores: int | None) -> Sequence[int]:
@@ -37,6 +37,11 @@ def parts_of(length: int, count: int, *, least: int = 1, granule: int = 1) -> Pa
     if count > 1 and (size < least or last <= (count - 2) * size or last % granule):
         return None
     return Parts(size, tuple(min(part * size, last) for part in range(count)))
+
+
+def most_parts(length: int, count: int, *, least: int = 1) -> Parts:
+    """`parts_of` for as many up to `count` as there are; at least the whole."""
+    return next(found for n in range(count, 0, -1) if (found := parts_of(length, n, least=least)) is not None)
 
 
 def parts_apart(length: int, count: int, *, least: int = 1, granule: int = 1) -> Parts | None:

@@ -85,6 +85,7 @@ class Kernel:
                 raise KernelError(f"{function.__name__} has a parameter `{name}`, which calls use for {use}")
         self._graphs: dict[Specs, tuple[Graph, bool]] = {}
         self._ways: dict[Specs, list[Way]] = {}
+        self._refused: dict[Any, str] = {}
         self._compiled: dict[tuple[Any, ...], Compiled] = {}
 
     def __repr__(self) -> str:
@@ -266,16 +267,23 @@ class Kernel:
         shared = piece is not None and len(piece.starts) > 1
         part = (piece.way.axis, piece.size, shared) if piece else None
         key = (chip, specs, tuple(strides.inputs.items()), strides.outputs, resident, part)
+        if key in self._refused:
+            raise KernelError(self._refused[key])
         if key not in self._compiled:
             self._check(graph, strides)
-            self._compiled[key] = compile_graph(
-                part_of(graph, piece.way, piece.size) if piece else graph,
-                strides,
-                chip,
-                resident=resident,
-                shared=piece is not None and piece.way.axis == 0,
-                overlap=worth_overlapping(graph) if shared else None,
-            )
+            try:
+                self._compiled[key] = compile_graph(
+                    part_of(graph, piece.way, piece.size) if piece else graph,
+                    strides,
+                    chip,
+                    resident=resident,
+                    shared=piece is not None and piece.way.axis == 0,
+                    overlap=worth_overlapping(graph) if shared else None,
+                )
+            except KernelError as refusal:
+                if piece:  # which every call would try again before it leaves the kernel to one core
+                    self._refused[key] = str(refusal)
+                raise
         return self._compiled[key]
 
     def _check(self, graph: Graph, strides: Tensors) -> None:
