@@ -1,6 +1,7 @@
 """The build cache: made once among processes, nothing left of a failure, the least used entries removed."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -60,3 +61,50 @@ def test_the_least_used_entries_go_first(monkeypatch: pytest.MonkeyPatch, home: 
     cache.entry("things", "a", lambda directory: None)
     cache.entry("things", "d", lambda directory: None)
     assert sorted(path.name for path in (home / "things").iterdir() if path.is_dir()) == ["a", "c", "d"]
+
+
+CROWD = """
+import sys
+from gemel.sim import cache
+cache.KEEP = 2
+for turn in range(60):
+    key = str(turn * int(sys.argv[1]) % 7)
+    cache.entry("things", key, lambda directory: (directory / "made").write_text(key))
+    cache.find("things", str(turn % 5))
+"""
+
+
+def test_processes_remove_the_same_entries_at_once() -> None:
+    crowd = [subprocess.Popen([sys.executable, "-c", CROWD, str(step)]) for step in (1, 2, 3, 5)]
+    assert [process.wait() for process in crowd] == [0, 0, 0, 0]
+
+
+def test_an_entry_is_gone_before_its_files_are(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    there = []
+    monkeypatch.setattr(cache, "KEEP", 1)
+    monkeypatch.setattr(shutil, "rmtree", lambda path, ignore_errors: there.append((home / "things" / "a").exists()))
+    cache.entry("things", "a", lambda directory: None)
+    cache.entry("things", "b", lambda directory: None)
+    assert there[-1] is False
+    assert any(path.name.startswith(cache.PARTIAL) for path in (home / "things").iterdir())
+
+
+def test_what_is_found_counts_as_used(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    monkeypatch.setattr(cache, "KEEP", 2)
+    for key in "ab":
+        place = cache.entry("things", key, lambda directory: None)
+        os.utime(place, (1, ord(key)))
+    assert cache.find("things", "a") == home / "things" / "a"
+    cache.entry("things", "c", lambda directory: None)
+    assert cache.find("things", "b") is None
+    assert cache.find("things", "a") is not None
+
+
+def test_what_killed_processes_left_goes(home: Path) -> None:
+    cache.entry("things", "a", lambda directory: None)
+    left = [home / "things" / f"{cache.PARTIAL}{name}" for name in ("old", "new")]
+    for path in left:
+        path.mkdir()
+    os.utime(left[0], (1, 1))
+    cache.entry("things", "b", lambda directory: None)
+    assert [path.exists() for path in left] == [False, True]

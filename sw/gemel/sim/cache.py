@@ -5,17 +5,22 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import stat
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 KEEP = 24
 """Entries of one kind that stay; those unused for longest are removed beyond."""
 
-MAKING = "making-"
+PRUNING = "pruning.lock"
+PARTIAL = "partial-"
+"""How the name of a directory begins whose files aren't all there yet, or are being removed."""
+
 ABANDONED = 24 * 3600
-"""Seconds after which nobody is making a thing any more."""
+"""Seconds after which nobody is making a thing any more, or removing it."""
 
 
 def directory() -> Path:
@@ -24,9 +29,9 @@ def directory() -> Path:
 
 
 def find(kind: str, key: str) -> Path | None:
-    """The directory of `key` among the things of `kind`, if it is there."""
-    place = directory() / kind / key
-    return place if place.is_dir() else None
+    """The directory of `key` among the things of `kind`, if it is there; it counts as used."""
+    home = directory() / kind
+    return home / key if home.is_dir() and _use(home, home / key) else None
 
 
 def entry(kind: str, key: str, make: Callable[[Path], None]) -> Path:
@@ -36,19 +41,34 @@ def entry(kind: str, key: str, make: Callable[[Path], None]) -> Path:
     """
     home = directory() / kind
     place = home / key
-    if not place.is_dir():
-        home.mkdir(parents=True, exist_ok=True)
-        with (home / f"{key}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    home.mkdir(parents=True, exist_ok=True)
+    while not _use(home, place):
+        with _locked(home / f"{key}.lock"):
             if not place.is_dir():
                 _publish(home, place, make)
         _prune(home, keep=place)
-    os.utime(place)
     return place
 
 
+def _use(home: Path, place: Path) -> bool:
+    """Count `place` as used now, if it is there; nobody removes anything meanwhile, nor for its age soon after."""
+    with _locked(home / PRUNING, shared=True):
+        try:
+            os.utime(place)
+        except FileNotFoundError:
+            return False
+        return True
+
+
+@contextmanager
+def _locked(path: Path, *, shared: bool = False) -> Iterator[None]:
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        yield
+
+
 def _publish(home: Path, place: Path, make: Callable[[Path], None]) -> None:
-    temporary = Path(tempfile.mkdtemp(dir=home, prefix=MAKING))
+    temporary = Path(tempfile.mkdtemp(dir=home, prefix=PARTIAL))
     try:
         make(temporary)
         temporary.rename(place)
@@ -57,11 +77,30 @@ def _publish(home: Path, place: Path, make: Callable[[Path], None]) -> None:
 
 
 def _prune(home: Path, keep: Path) -> None:
-    """Remove what killed makers left, and the entries used least lately beyond `KEEP`; libraries in use stay mapped."""
-    directories = [path for path in home.iterdir() if path.is_dir()]
-    entries = [path for path in directories if not path.name.startswith(MAKING)]
-    stale = [path for path in directories if path not in entries and time.time() - path.stat().st_mtime > ABANDONED]
-    entries.sort(key=lambda path: path.stat().st_mtime, reverse=True)
-    for path in [*stale, *entries[KEEP:]]:
-        if path != keep:
-            shutil.rmtree(path, ignore_errors=True)
+    """Remove what killed processes left, and the least used entries beyond `KEEP`; libraries in use stay mapped."""
+    with _locked(home / PRUNING):
+        ages = _ages(home)
+        partial = {path for path in ages if path.name.startswith(PARTIAL)}
+        for path in partial:
+            if ages[path] > ABANDONED:
+                shutil.rmtree(path, ignore_errors=True)
+        for path in sorted(ages.keys() - partial - {keep}, key=lambda path: ages[path])[KEEP - 1 :]:
+            _remove(home, path)
+
+
+def _remove(home: Path, place: Path) -> None:
+    """Remove an entry under another name, so that nobody ever finds one with half its files."""
+    shutil.rmtree(place.rename(tempfile.mkdtemp(dir=home, prefix=PARTIAL)), ignore_errors=True)
+
+
+def _ages(home: Path) -> dict[Path, float]:
+    """Seconds since the last use of each directory in `home` but those that their makers rename at this moment."""
+    now, ages = time.time(), {}
+    for path in home.iterdir():
+        try:
+            status = path.stat()
+        except FileNotFoundError:
+            continue
+        if stat.S_ISDIR(status.st_mode):
+            ages[path] = now - status.st_mtime
+    return ages
