@@ -1,6 +1,7 @@
 """Kernels on several cores of the golden chip: the interpreter's bits for any number of them, and who works on what."""
 
 from collections.abc import Iterator
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import gemel
 from gemel import Device, KernelError, lang
 from gemel.driver.recording import recording
 from gemel.dtypes import to_codes
+from gemel.lang.compiler import compile_graph
 
 
 @gemel.kernel
@@ -153,6 +155,48 @@ def test_a_stream_has_its_own_cores(rng) -> None:
         with pytest.raises(ValueError, match="the quad chip has 4 cores, not 5"):
             softmax(place, cores=5)
     assert [list(launch.counters) for launch in record.devices[0].launches] == [[1, 3], [1]]
+
+
+@gemel.kernel
+def crowded(x, a: float, b: float, c: float, d: float, e: float):
+    return lang.index(x, 0).astype("fp32") * a + x * b + c + d * e
+
+
+def test_a_piece_that_cant_be_compiled_is_refused_once(monkeypatch: pytest.MonkeyPatch, rng) -> None:
+    """Five numbers of the call leave no argument for a core's first row: one core does it all, whose program is kept,
+    and the piece isn't tried again."""
+    tried = []
+
+    def counted(graph, *args, shared: bool, **options):
+        tried.append(shared)
+        return compile_graph(graph, *args, shared=shared, **options)
+
+    monkeypatch.setattr(import_module("gemel.lang.kernel"), "compile_graph", counted)
+    x = rng.normal(0, 2, (64, 128)).astype(np.float32)
+    numbers = [2.0, 0.5, 3.0, 1.5, 0.25]
+    for count in (1, 2, 3):
+        assert launched(crowded, x, *numbers) == [1]
+        assert tried == [True, False], count
+    with gemel.open("quad", "golden", memory_bytes=4 << 20) as device:
+        assert_array_equal(crowded(gemel.tensor(device, x), *numbers).numpy(), crowded.interpret(x, *numbers))
+
+
+def test_a_random_states_row_and_five_numbers_less_one(rng) -> None:
+    """What a core's first row counts comes in the state itself: four numbers of the call leave room for it."""
+    x = rng.normal(0, 2, (67, 128)).astype(np.float32)
+    numbers = [7, 2.0, 0.5, 3.0]
+    expected = bits(full.interpret(x, *numbers))
+    assert launched(full, x, *numbers) == [4]
+    with gemel.open("quad", "golden", memory_bytes=4 << 20) as device:
+        for cores in (1, 2, 3, 4):
+            for found, want in zip(bits(full(gemel.tensor(device, x), *numbers, cores=cores)), expected, strict=True):
+                assert_array_equal(found, want)
+
+
+@gemel.kernel
+def full(x, seed: int, a: float, b: float, c: float):
+    y = x * a + b
+    return y * c, y.astype("e4m3", random=lang.random_bits(y, seed, stream=2))
 
 
 def test_a_parameter_cant_be_called_cores() -> None:

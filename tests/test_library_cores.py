@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import gemel
-from gemel import Device
+from gemel import Device, Tensor
 from gemel.driver.recording import recording
 
 SHAPE = (64, 96)
@@ -16,7 +16,17 @@ ALONE = {"scatter", "scatter_add", "fill", "copy_mx", "copy_fp8"}
 """What one core does."""
 OTHERS = {"assemble", "disassemble", "empty", "kernel", "open", "reg", "tensor"}
 """What is no kernel."""
+
+
+def stepped(x: Tensor, **cores: Any) -> tuple[Tensor, ...]:
+    """A step of AdamW with a copy rounded at random, which fills the vector core's arguments."""
+    param, mean, square = (gemel.mul(x, x, **cores) for _ in range(3))
+    copy = gemel.empty(x.device, x.shape, "bf16")
+    return gemel.adamw(param, x, mean, square, step=2, copy=copy, seed=5, **cores)
+
+
 CALLS: dict[str, Callable[..., Any]] = {
+    "adamw": stepped,
     "softmax": lambda x, **cores: gemel.softmax(x, **cores),
     "layer_norm_backward": lambda x, **cores: gemel.layer_norm_backward(x, x, **cores),
     "gelu": lambda x, **cores: gemel.gelu(x, approximate="tanh", **cores),

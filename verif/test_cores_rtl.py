@@ -15,9 +15,8 @@ def device() -> Iterator[Device]:
         yield opened
 
 
-def speedup(device: Device, run: Callable[[int], tuple[Tensor, ...]]) -> float:
-    """How many times faster than one core two are, from the first doorbell to the last interrupt, with the same
-    bytes."""
+def taken(device: Device, run: Callable[[int], tuple[Tensor, ...]]) -> tuple[int, int]:
+    """The cycles of one core and of two, from the first doorbell to the last interrupt, with the same bytes."""
     cycles, results = [], []
     for cores in (1, 2):
         begun = device.backend.cycles
@@ -25,7 +24,13 @@ def speedup(device: Device, run: Callable[[int], tuple[Tensor, ...]]) -> float:
         cycles.append(device.backend.cycles - begun)
     for one, two in zip(*results, strict=True):
         np.testing.assert_array_equal(one, two)
-    return cycles[0] / cycles[1]
+    return cycles[0], cycles[1]
+
+
+def speedup(device: Device, run: Callable[[int], tuple[Tensor, ...]]) -> float:
+    """How many times faster than one core two are."""
+    one, two = taken(device, run)
+    return one / two
 
 
 @gemel.kernel
@@ -71,3 +76,18 @@ def test_heads_are_shared(device: Device, rng: np.random.Generator) -> None:
         return found
 
     assert (found := speedup(device, run)) >= 1.8, found
+
+
+def test_a_step_of_adamw_is_shared(device: Device, rng: np.random.Generator) -> None:
+    """With a copy rounded at random, whose state has a core's first row: 9,834 cycles, and 6,158 on two cores."""
+    start = [rng.standard_normal((128, 128), np.float32) for _ in range(3)]
+    grad = gemel.tensor(device, rng.standard_normal((128, 128)), "bf16")
+    kept = {cores: [gemel.tensor(device, x * x) for x in start] for cores in (1, 2)}
+    copies = {cores: gemel.empty(device, grad.shape, "bf16") for cores in (1, 2)}
+
+    def run(cores: int) -> tuple[Tensor, ...]:
+        param, mean, square = kept[cores]
+        return gemel.adamw(param, grad, mean, square, step=3, copy=copies[cores], seed=9, cores=cores)
+
+    one, two = taken(device, run)
+    assert one <= 9900 and two <= 6200, (one, two)

@@ -17,6 +17,8 @@ __all__ = ["Access", "Address", "Arguments", "Value"]
 
 Value = Vec | Scalar | Pred
 ARGUMENTS = 9
+GIVEN = 5
+"""Those that take what the launch gives: x1 to x5."""
 COLUMNS = 256
 """Columns that a load or store can add to its address register's."""
 
@@ -24,7 +26,7 @@ COLUMNS = 256
 @dataclass
 class Arguments:
     """Which of VECTOR's arguments x1 to x9 carries what. What the launch gives needs x1 to x5: the call's numbers, and
-    where the rows are `shared`, what the first one counts."""
+    where the rows are `shared`, what a core's first one counts."""
 
     shared: bool = False
     numbers: dict[Hashable, int] = field(default_factory=dict)
@@ -32,7 +34,8 @@ class Arguments:
     def number(self, what: Hashable, *, late: bool = True) -> int:
         """The argument for `what`, new or known."""
         if what not in self.numbers:
-            given = (5, 4, 3, 2, 1) if self.shared else (1, 2, 3, 4, 5)
+            # Shared, the first number may be a seed with x5 behind it for what the launch gives a random state.
+            given = (4, 3, 2, 1, 5) if self.shared else (1, 2, 3, 4, 5)
             order = (6, 7, 8, 9, 5, 4, 3, 2, 1) if late else given
             free = [n for n in order if n not in self.numbers.values()]
             if not free:
@@ -40,13 +43,15 @@ class Arguments:
             self.numbers[what] = free[0]
         return self.numbers[what]
 
-    def in_a_row(self, whats: Sequence[Hashable]) -> list[int] | None:
-        """Consecutive arguments for new `whats`, of which the first may be known; ``None`` where there are none."""
+    def in_a_row(self, whats: Sequence[Hashable], *, given: int | None = None) -> list[int] | None:
+        """Consecutive arguments for new `whats`, of which the first may be known; ``None`` where there are none.
+        `given`: the index of one that the launch gives."""
         first = self.numbers.get(whats[0])
         taken = {number for what, number in self.numbers.items() if what != whats[0]}
         for start in range(ARGUMENTS - len(whats) + 1, 0, -1) if first is None else (first,):
             numbers = [*range(start, start + len(whats))]
-            if not taken.intersection(numbers) and numbers[-1] <= ARGUMENTS:
+            fits = numbers[-1] <= ARGUMENTS and (given is None or numbers[given] <= GIVEN)
+            if fits and not taken.intersection(numbers):
                 self.numbers |= dict(zip(whats, numbers, strict=True))
                 return numbers
         return None
@@ -170,10 +175,11 @@ class Access:
         """One of VECTOR's arguments."""
         return self.builder.arg(self.arguments.number(what, late=late))
 
-    def first_row(self, unit: int, row: Scalar | None = None, *, into: Scalar | None = None) -> Scalar:
-        """What the block's first row counts, in units of a row; `row`: the argument for it, a new one by default."""
-        start = self.argument(("start", unit), late=False) if self.arguments.shared else 0
-        return self.builder.sadd(self.argument(("row", unit)) if row is None else row, start, into=into)
+    def first_row(self, unit: int, *, into: Scalar | None = None) -> Scalar:
+        """What the block's first row counts, in units of a row: a copy of the argument."""
+        shared = self.arguments.shared
+        row = self.argument(("shared row" if shared else "row", unit), late=not shared)
+        return self.builder.sadd(row, 0, into=into)
 
     def address(self, key: Address) -> Addr:
         """The group's address register at row 0."""

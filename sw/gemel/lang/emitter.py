@@ -201,16 +201,22 @@ class Emitter(Access):
         return words if node.shape[1] > 1 else words.first
 
     def keep_state(self, node: Node) -> None:
-        """Let arguments in a row hold a random node's state, where there are any: Philox takes it from there."""
-        seed, vectors = node.inputs[0], -(-node.shape[1] // LANES)
+        """Let arguments in a row hold a random node's state, where there are any: Philox takes it from there.
+
+        Where the rows are shared, what a core's first one counts comes in the place of the seed's upper half, which is
+        zero, and is added to what the block's first row counts there: no other argument is taken.
+        """
+        seed, vectors, shared = node.inputs[0], -(-node.shape[1] // LANES), self.arguments.shared
         low = ("number", seed.detail, "seed") if seed.op == Op.CONST else ("scalar", seed.detail)
         unit = vectors * LANES // 4
-        whats = (low, ("number", 0, "high"), ("number", node.detail, "stream"), ("row", unit, node))
-        if (found := self.arguments.in_a_row(whats)) is not None:
+        high = ("start", unit) if shared else ("number", 0, "high")
+        whats = (low, high, ("number", node.detail, "stream"), ("row", unit, node))
+        if (found := self.arguments.in_a_row(whats, given=1 if shared else None)) is not None:
             self.states[node] = found
-            if self.arguments.shared:
-                group = self.builder.arg(found[-1])
-                self.first_row(unit, group, into=group)
+            if shared:
+                start, group = self.builder.arg(found[1]), self.builder.arg(found[3])
+                self.builder.sadd(group, start, into=group)
+                self.builder.sadd(0, 0, into=start)
 
     def _scan(self, node: Node, j: int | None) -> Vec:
         method = METHODS[node.detail]

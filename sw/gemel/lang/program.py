@@ -70,7 +70,7 @@ class _Program:
 
     def compile(self) -> Compiled:
         parts: dict[str, VectorProgram] = {}
-        # A seed whose number ends those that the launch gives has room for a state behind it.
+        # A seed that is the first of the numbers has room for a state behind it.
         random = [node.inputs[0] for node in self.graph.nodes if node.op == Op.RANDOM and self.shared]
         seeds = [seed.detail for seed in random if seed.op == Op.SCALAR]
         self.arguments: dict[str, Arguments] = {}
@@ -81,7 +81,7 @@ class _Program:
             parts[name] = make(arguments)
         self.parts = parts
         given = [what for each in self.arguments.values() for what in each.numbers if isinstance(what, tuple)]
-        self.row_units = tuple(sorted({what[1] for what in given if what[0] == "start"}))
+        self.row_units = tuple(sorted({what[1] for what in given if what[0] in ("start", "shared row")}))
         self._place_code()
         loads, program, stores = self._three() if self.apart else (b"", self._one(), b"")
         return Compiled(
@@ -293,12 +293,13 @@ class _Program:
         for what, number in self.arguments[name].numbers.items():
             if isinstance(what, Group):
                 values[f"x{number}"] = what.bases[block % what.depth]
-            elif isinstance(what, tuple) and what[0] == "row":
-                values[f"x{number}"] = first * what[1] & 0xFFFF_FFFF
-            elif isinstance(what, tuple) and what[0] == "start":
-                values[f"x{number}_reg"] = self.first_row_register + self.row_units.index(what[1])
             elif isinstance(what, tuple) and what[0] == "number":
                 values[f"x{number}"] = what[1]
+            elif isinstance(what, tuple):
+                if what[0] in ("row", "shared row"):
+                    values[f"x{number}"] = first * what[1] & 0xFFFF_FFFF
+                if what[0] in ("start", "shared row"):
+                    values[f"x{number}_reg"] = self.first_row_register + self.row_units.index(what[1])
         self._run(name, values, reads, writes)
 
     def _run(self, name: str, values: dict[str, int], reads: list[Region], writes: list[Region]) -> None:
