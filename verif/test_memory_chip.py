@@ -111,6 +111,36 @@ def test_copies_correct_single_errors_and_report_double_ones(device: gemel.Devic
     np.testing.assert_array_equal(target.read(np.uint8, data.size, offset=14), data)
 
 
+def test_the_host_sees_what_was_answered(device: gemel.Device, rng: np.random.Generator) -> None:
+    """Controllers answer before they write: a copy has ended, and DRAM lacks bytes until the host looks."""
+    assert isinstance(device.backend, RtlBackend)
+    chip = device.backend._chip
+    data = rng.integers(0, 256, 8_192, np.uint8)
+    source, target, stream = device.upload(data), device.upload(~data), device.stream()
+    raw = chip.memory[target.address : target.address + data.size]
+    before = device.read_register("chip", "copy_bytes_lo")
+    copy = stream.copy(target, source)
+    while device.read_register("chip", "copy_bytes_lo") == before:
+        chip.run(1, until_interrupt=False)
+    assert not np.array_equal(raw, data)
+    np.testing.assert_array_equal(target.read(), data)
+    copy.wait()
+
+
+def test_the_host_waits_for_nothing_else(device: gemel.Device, rng: np.random.Generator) -> None:
+    """The end of a launch is seen while another keeps the controllers full of writes."""
+    data = rng.integers(0, 256, 400_000, np.uint8)
+    long, target = device.upload(data), device.alloc(data.size)
+    short, streams = device.alloc(4_096), [device.stream() for _ in range(2)]
+    copies = [streams[0].copy(target, long) for _ in range(2)]
+    quick = streams[1].copy(short, long)
+    quick.wait()
+    np.testing.assert_array_equal(short.read(), data[:4_096])
+    assert copies[0].done and not copies[1].done
+    streams[0].synchronize()
+    np.testing.assert_array_equal(target.read(), data)
+
+
 def test_an_ideal_memory_has_no_flips() -> None:
     with gemel.open("nano", "rtl") as ideal:
         assert isinstance(ideal.backend, RtlBackend)

@@ -85,11 +85,12 @@ def _axi(config: ChipConfig, port: int) -> dict[str, wiring.Member]:
 
 
 def _memory(config: ChipConfig) -> dict[str, wiring.Member]:
-    """The ports to memory: AXI4 ones, or DRAM's with `memory_dirty`."""
+    """The ports to memory: AXI4 ones, or DRAM's with `memory_taken` and `memory_stored`."""
     if not config.drams:
         return {name: member for port in range(config.channels) for name, member in _axi(config, port).items()}
     port = dfi(dram(config.memory))
-    return {f"dfi{channel}": Out(port) for channel in range(config.drams)} | {"memory_dirty": Out(1)}
+    marks = {name: Out(config.drams) for name in ("memory_taken", "memory_stored")}
+    return {f"dfi{channel}": Out(port) for channel in range(config.drams)} | marks
 
 
 def _axi_lite() -> dict[str, wiring.Member]:
@@ -117,7 +118,8 @@ class Chip(wiring.Component):
 
     Parameters: config.
     Members: `m_axi<i>_*`: AXI4, 64-byte beats, INCR bursts within 4 KB, IDs by `read_ids` and `write_ids`, or with
-    DRAM `dfi<i>_*` (see `gemel_rtl.memory.layouts.dfi`) and `memory_dirty` (answered writes aren't there yet);
+    DRAM `dfi<i>_*` (see `gemel_rtl.memory.layouts.dfi`) and `memory_taken`, `memory_stored` (see
+    `gemel_rtl.memory.controller.Controller`, a bit for each channel);
     `s_axil_*`: the registers; `irq`; `trace_<unit>_queued`, `_start`, `_pc`, `_stop`, `_stop_pc`: timelines (see
     `gemel_rtl.interfaces.Trace`), of core c > 0 `trace_<unit>_<c>_...`, and `trace_command_...`, of ring r > 0
     `trace_command_<r>_...`: its packets.
@@ -221,7 +223,6 @@ class Chip(wiring.Component):
     def _drams(self, m: Module, command: Command, reads: ReadCrossbar, writes: WriteCrossbar) -> None:
         """A DRAM controller behind each channel of the crossbar."""
         mapping = AddressMap(memory=self.config.memory, channels=self.config.channels)
-        dirty = []
         for channel in range(self.config.drams):
             controller = Shared(
                 Controller(self.config, mapping, id_bits=id_bits(self.config)), name="gemel_memory_controller"
@@ -232,8 +233,10 @@ class Chip(wiring.Component):
             wiring.connect(m, controller.dfi, wiring.flipped(getattr(self, f"dfi{channel}")))
             page = command.channel[channel]
             m.d.comb += [getattr(page, name).eq(getattr(controller, name)) for name in COUNTS]
-            dirty.append(controller.dirty)
-        m.d.comb += self.memory_dirty.eq(Cat(dirty).any())
+            m.d.comb += [
+                self.memory_taken[channel].eq(controller.taken),
+                self.memory_stored[channel].eq(controller.stored),
+            ]
 
     def _memory_port(self, m: Module, port: int, read: Any, write: Any) -> None:
         for channel, stream, out in (

@@ -47,9 +47,11 @@ class Controller(wiring.Component):
 
     Parameters: config, mapping, id_bits, slots, scrub_interval.
     Members: `read`, `write`: AXI4 subordinate; `dfi`: towards the DRAM (`layouts.dfi`); `dirty`: writes were answered
-    that the DRAM doesn't have yet; the counters of `COUNTS`: column commands that found their row open and those that
-    waited for its ACTIVATE, PRECHARGEs of a row in favour of another, refreshes, 64-bit words corrected and found
-    uncorrectable, ACTIVATEs, column commands that read and that wrote.
+    that the DRAM doesn't have yet; `taken`, `stored`: a granule of writes came into the window, left it for the DRAM,
+    in their order, so that a write whose B was given is in the DRAM once as many are stored as were taken by then; the
+    counters of `COUNTS`: column commands that found their row open and those that waited for its ACTIVATE, PRECHARGEs
+    of a row in favour of another, refreshes, 64-bit words corrected and found uncorrectable, ACTIVATEs, column commands
+    that read and that wrote.
     """
 
     def __init__(
@@ -69,6 +71,8 @@ class Controller(wiring.Component):
                 "write": In(axi_write(config, id_bits)),
                 "dfi": Out(dfi(mapping.dram)),
                 "dirty": Out(1),
+                "taken": Out(1),
+                "stored": Out(1),
                 **{name: Out(width) for name, width in COUNTS.items()},
             }
         )
@@ -157,7 +161,7 @@ class Controller(wiring.Component):
         for name, event in events.items():
             with m.If(event != 0):
                 m.d.sync += getattr(self, name).eq(getattr(self, name) + event)
-        m.d.sync += self.dirty.eq(writes.dirty)
+        m.d.sync += [self.dirty.eq(writes.dirty), self.taken.eq(writes.push), self.stored.eq(writes.retire)]
         return m
 
     def _axi(self, m: Module, asked: Walk, written: Walk, returns: Returns, writes: Writes) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from gemel.driver.memory import Allocator
+from gemel.sim.backend import Backend
 
 
 class Buffer:
@@ -18,10 +19,10 @@ class Buffer:
     A launch that has a buffer among its arguments keeps it alive until it is done.
     """
 
-    def __init__(self, memory: NDArray[np.uint8], allocator: Allocator, size: int, align: int):
+    def __init__(self, backend: Backend, allocator: Allocator, size: int, align: int):
         self.address = allocator.alloc(size, align)
         self.size = size
-        self._memory = memory
+        self._backend = backend
         self._free = weakref.finalize(self, allocator.free, self.address)
         self._free.atexit = False
 
@@ -56,4 +57,4 @@ class Buffer:
             raise ValueError(f"{self!r} has been freed")
         if offset < 0 or offset + size > self.size:
             raise ValueError(f"bytes {offset}..{offset + size} lie outside a buffer of {self.size} bytes")
-        return self._memory[self.address + offset : self.address + offset + size]
+        return self._backend.memory[self.address + offset : self.address + offset + size]

@@ -104,7 +104,7 @@ class Device:
 
     @property
     def memory(self) -> NDArray[np.uint8]:
-        """All of device memory; byte i is address i."""
+        """All of device memory, byte i is address i, as the chip has written it by now; take it anew after it ran."""
         return self.backend.memory
 
     @property
@@ -119,7 +119,7 @@ class Device:
 
     def alloc(self, nbytes: int, align: int = 64) -> Buffer:
         """`nbytes` of device memory at a multiple of `align`. Raises OutOfDeviceMemory with the numbers."""
-        return Buffer(self.backend.memory, self._allocator, nbytes, align)
+        return Buffer(self.backend, self._allocator, nbytes, align)
 
     def upload(self, data: Any, align: int = 64) -> Buffer:
         """A new buffer that holds an array's or bytes' content."""

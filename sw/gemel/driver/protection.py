@@ -34,7 +34,6 @@ class Protection:
             raise ValueError(f"a watchdog lies in 0..{(1 << 32) - 1} cycles, not {watchdog}")
         self.windows = tuple(windows)
         self.watchdog = watchdog
-        self._memory = device.memory
         self._arena = device.alloc(ARENA_BYTES, align=PAGE) if windows else None
         if self._arena is not None:
             self._allocator = Allocator(self._arena.address, self._arena.address + ARENA_BYTES)
@@ -44,7 +43,7 @@ class Protection:
         """Memory that the stream's ring and programs may use."""
         if self._arena is None:
             return device.alloc(nbytes, align)
-        return Buffer(self._memory, self._allocator, nbytes, align)
+        return Buffer(device.backend, self._allocator, nbytes, align)
 
     def registers(self, ring_base: int, ring_bytes: int) -> dict[str, int]:
         """The values of the ring's registers."""

@@ -40,7 +40,9 @@ class Ring:
     """
 
     def __init__(self, backend: Backend, number: int, base: int, cores: int):
+        self._backend = backend
         self._memory = backend.memory
+        """For what the host writes and the chip reads."""
         self.base = self._base = base
         self.size = reserved(cores)
         self._block_bytes = cores * ARGUMENT_BYTES
@@ -64,7 +66,7 @@ class Ring:
     @property
     def done(self) -> int:
         """Launches finished, faulty ones included."""
-        return int(self._memory[self.timeline : self.timeline + 8].view("<u8")[0])
+        return int(self._backend.memory[self.timeline : self.timeline + 8].view("<u8")[0])
 
     def room(self, packets: int) -> bool:
         """Whether so many packets more have a place in the ring."""

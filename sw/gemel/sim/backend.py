@@ -14,10 +14,14 @@ class Backend(Protocol):
     """One chip with its memory. Registers are byte offsets of `gemel_golden.registers`."""
 
     config: ChipConfig
-    memory: NDArray[np.uint8]
-    """Device memory, readable and writable whenever `run` isn't under way."""
     timed: bool
     """Whether there is a clock."""
+
+    @property
+    def memory(self) -> NDArray[np.uint8]:
+        """Device memory, to be read and written until the next call. Take it anew after that: what the chip has written
+        meanwhile may come only with it."""
+        ...
 
     @property
     def bandwidth(self) -> float:

@@ -54,6 +54,7 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "gemel_read_register": (ctypes.c_int, [_CHIP, ctypes.c_uint32, ctypes.POINTER(ctypes.c_uint32)]),
     "gemel_write_register": (ctypes.c_int, [_CHIP, ctypes.c_uint32, ctypes.c_uint32]),
     "gemel_run": (ctypes.c_int, [_CHIP, ctypes.c_uint64, ctypes.c_int]),
+    "gemel_settle": (ctypes.c_int, [_CHIP]),
     "gemel_flip": (ctypes.c_int, [_CHIP, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_uint8]),
     "gemel_state": (
         ctypes.c_int,
@@ -158,6 +159,11 @@ class Chip:
         if reason < 0:
             raise self._error()
         return reason == 1
+
+    def settle(self) -> None:
+        """Run until `memory` has all writes that the chip has answered. SimulationError when a bus rule is broken."""
+        if self._c.gemel_settle(self._chip) < 0:
+            raise self._error()
 
     def flip(self, address: int, data: int = 0, check: int = 0) -> None:
         """Flip stored bits of the 64-bit word at `address` in DRAM; SimulationError in an ideal memory."""

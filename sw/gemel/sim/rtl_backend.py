@@ -6,6 +6,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from gemel.sim.build import library
 from gemel.sim.library import Chip, MemoryOptions
 from gemel.sim.progress import RunProgress
@@ -41,9 +44,16 @@ class RtlBackend:
         profile = profile or ("fast-build" if config.rows * config.cols <= 4 else "fast-run")
         path = library(config, profile=profile, waves=waves is not None, upsets=upsets)
         self._chip = Chip(path, memory_bytes, options)
-        self.memory = self._chip.memory
         if waves is not None:
             self._chip.waves(*waves)
+
+    @property
+    def memory(self) -> NDArray[np.uint8]:
+        """All of device memory, with all writes that the chip has answered by now: behind DRAM controllers, which
+        answer before they write, the clock runs until then. Empty once the chip is closed."""
+        if len(self._chip.memory):
+            self._chip.settle()
+        return self._chip.memory
 
     @property
     def bandwidth(self) -> float:
@@ -140,4 +150,3 @@ class RtlBackend:
     def close(self) -> None:
         """Free the chip; its memory is gone then."""
         self._chip.close()
-        self.memory = self._chip.memory

@@ -1,5 +1,6 @@
 // What is behind the chip's memory ports: an AXI memory each, or a DRAM channel each.
 #pragma once
+#include <array>
 #include "axi_memory.h"
 #include "chip.h"
 #include "ports.h"
@@ -22,9 +23,13 @@ class ChipMemory {
     // Bytes to map for `bytes` that the host sees: the DRAM has all of its own.
     static uint64_t mapped(uint64_t bytes) { return bytes > kDramBytes ? 0 : kDramBytes; }
 
+    // Granules of writes, by channel.
+    using Counts = std::array<uint64_t, kDram.channels>;
+
     void configure(const gemel_options&) {}  // its behaviour is its table's
 
     void reset(uint8_t* bytes, const gemel_options& options) {
+        taken_ = stored_ = {};
         drams_.clear();
         for (unsigned channel = 0; channel < kDram.channels; ++channel)
             drams_.emplace_back(kDram, channel, bytes, options.memory_bytes, flips_);
@@ -34,13 +39,16 @@ class ChipMemory {
         DramFlips flips;
         std::vector<DramChannel> drams;
         uint64_t begin;
+        Counts taken, stored;
     };
-    Saved save() const { return {flips_, drams_, begin_}; }
+    Saved save() const { return {flips_, drams_, begin_, taken_, stored_}; }
     void restore(const Saved& from) {
         flips_ = from.flips;
         drams_.clear();
         for (const DramChannel& dram : from.drams) drams_.push_back(dram);
         begin_ = from.begin;
+        taken_ = from.taken;
+        stored_ = from.stored;
     }
 
     template <class Top>
@@ -54,11 +62,21 @@ class ChipMemory {
     void sample(Top& top, uint64_t cycle, Rules& rules) {
 #define GEMEL_SAMPLE_PORT(number) Dfi##number<Top>{top}.sample(drams_[number], cycle - begin_, rules);
         GEMEL_DFIS(GEMEL_SAMPLE_PORT)
+        for (unsigned channel = 0; channel < kDram.channels; ++channel) {
+            taken_[channel] += top.memory_taken >> channel & 1;
+            stored_[channel] += top.memory_stored >> channel & 1;
+        }
     }
 
-    // Whether the chip holds writes that it has answered and the DRAM doesn't have.
-    template <class Top>
-    bool dirty(Top& top) const { return top.memory_dirty; }
+    // Granules that the chip has taken: those of all writes that it has answered, and perhaps more.
+    const Counts& taken() const { return taken_; }
+
+    // Whether the DRAM has all of them.
+    bool has(const Counts& taken) const {
+        for (unsigned channel = 0; channel < kDram.channels; ++channel)
+            if (stored_[channel] < taken[channel]) return false;
+        return true;
+    }
 
     unsigned ports() const { return drams_.size(); }
     gemel_traffic traffic(unsigned port) const {
@@ -84,6 +102,7 @@ class ChipMemory {
     DramFlips flips_;
     std::vector<DramChannel> drams_;
     uint64_t begin_ = 0;
+    Counts taken_{}, stored_{};
 };
 #else
 class ChipMemory {
@@ -119,8 +138,10 @@ class ChipMemory {
     Saved save() const { return memories_; }
     void restore(const Saved& from) { memories_ = from; }
 
-    template <class Top>
-    bool dirty(Top&) const { return false; }
+    // A write that was answered is there.
+    struct Counts {};
+    Counts taken() const { return {}; }
+    bool has(Counts) const { return true; }
 
     unsigned ports() const { return kPorts; }
     gemel_traffic traffic(unsigned port) const { return memories_[port].traffic(); }

@@ -43,7 +43,8 @@ struct gemel_chip;
 // A chip out of reset, or null with gemel_error(nullptr) saying why.
 GEMEL_API gemel_chip* gemel_new(const gemel_options* options);
 GEMEL_API void gemel_free(gemel_chip* chip);
-// Device memory, readable and writable between calls.
+// Device memory, readable and writable between calls; of what the chip wrote all that it had answered at the last gemel_settle is
+// there, or when gemel_run returned 1.
 GEMEL_API uint8_t* gemel_memory(gemel_chip* chip);
 // New latency, bandwidth, order and stalls from now on; memory_bytes is ignored.
 GEMEL_API void gemel_configure(gemel_chip* chip, const gemel_options* options);
@@ -54,6 +55,8 @@ GEMEL_API int gemel_read_register(gemel_chip* chip, uint32_t offset, uint32_t* v
 GEMEL_API int gemel_write_register(gemel_chip* chip, uint32_t offset, uint32_t value);
 // Run at most `cycles`: 1 the interrupt line is high, 0 all cycles are done, -1 a bus rule was broken (gemel_error).
 GEMEL_API int gemel_run(gemel_chip* chip, uint64_t cycles, int until_interrupt);
+// Run until memory has all writes that the chip has answered by now, a few cycles with DRAM: 1, or -1 after a broken rule.
+GEMEL_API int gemel_settle(gemel_chip* chip);
 // Flip stored bits of the 64-bit word at `address` in DRAM, of its data and of its check bits: 0, or -1 in an ideal memory.
 GEMEL_API int gemel_flip(gemel_chip* chip, uint64_t address, uint64_t data, uint8_t check);
 // The stored state number `index` of a build with upsets: its name, as far as `capacity` goes, bits of an entry and entries.

@@ -26,7 +26,7 @@ constexpr size_t kEvents = size_t{1} << 20;  // the trace keeps the newest so ma
 constexpr uint64_t kNever = ~uint64_t{0};
 constexpr uint64_t kPeriod = 10;             // VCD time units in a cycle
 
-constexpr uint64_t kFlushCycles = 100000;    // the DRAM has every write within this
+constexpr uint64_t kSettleCycles = 100000;    // the DRAM has every write within this
 
 std::string creation_error;
 
@@ -131,13 +131,24 @@ struct gemel_chip {
 #endif
 
     int run(uint64_t cycles, bool until_interrupt) {
-        if (until_interrupt && top_->irq) return 1;
+        if (until_interrupt && top_->irq) return settled();
         for (uint64_t end = cycle_ + cycles; cycle_ < end;) {
             step();
             if (rules_.broken()) return -1;
-            if (until_interrupt && top_->irq) return flush();
+            if (until_interrupt && top_->irq) return settled();
         }
         return 0;
+    }
+
+    // Go on until memory has all writes that the chip has answered: before the host looks at it, or writes it itself.
+    // 1, or -1 after a broken rule.
+    int settled() {
+        const auto taken = memory_.taken();
+        for (uint64_t end = cycle_ + kSettleCycles; !memory_.has(taken) && !rules_.broken();) {
+            if (cycle_ == end) rules_.broke("a write isn't in memory %" PRIu64 " cycles after its answer", kSettleCycles);
+            step();
+        }
+        return rules_.broken() ? -1 : 1;
     }
 
     int read_register(uint32_t offset, uint32_t* value) {
@@ -240,15 +251,6 @@ struct gemel_chip {
     const char* error() const { return rules_.sentence().c_str(); }
 
   private:
-    // Before the host looks at memory: whatever the chip has answered is there. 1, or -1 after a broken rule.
-    int flush() {
-        for (uint64_t end = cycle_ + kFlushCycles; memory_.dirty(*top_) && !rules_.broken();) {
-            if (cycle_ == end) rules_.broke("the memory isn't clean %" PRIu64 " cycles after the interrupt", kFlushCycles);
-            step();
-        }
-        return rules_.broken() ? -1 : 1;
-    }
-
     void step() {
         settle();
         clock();
@@ -339,6 +341,7 @@ void gemel_reset(gemel_chip* chip) { chip->reset(); }
 int gemel_read_register(gemel_chip* chip, uint32_t offset, uint32_t* value) { return chip->read_register(offset, value); }
 int gemel_write_register(gemel_chip* chip, uint32_t offset, uint32_t value) { return chip->write_register(offset, value); }
 int gemel_run(gemel_chip* chip, uint64_t cycles, int until_interrupt) { return chip->run(cycles, until_interrupt != 0); }
+int gemel_settle(gemel_chip* chip) { return chip->settled(); }
 uint64_t gemel_cycles(const gemel_chip* chip) { return chip->cycles(); }
 gemel_traffic gemel_bus_traffic(const gemel_chip* chip) { return chip->traffic(); }
 size_t gemel_events(gemel_chip* chip, gemel_event* events, size_t capacity) { return chip->trace().take(events, capacity); }
