@@ -190,6 +190,34 @@ def test_dram_is_reported_by_channel(tmp_path: Path) -> None:
     assert "outputs clamped: 1,280" in text and "words corrected in the core: 1,280" in text
 
 
+def test_the_copy_engine_is_reported(tmp_path: Path) -> None:
+    """Every cycle of copies is one without a copy, one in which a beat is written, or one of waiting."""
+    recording = example()
+    (record,) = recording.devices
+    for ended, busy in ((1000, 120), (1200, 160)):
+        counts = {"copy_busy": busy, "copy_bytes": 2000, "copy_beats": 40}
+        record.note(
+            name="copy",
+            program=Program(),
+            begun=800,
+            ended=ended,
+            events=[],
+            counters={},
+            samples=[],
+            cores=(),
+            copied=2000,
+            copies=counts,
+        )
+    copy = profile_of(recording).kernels[1]
+    assert (copy.name, copy.cycles, copy.bytes_read, copy.bytes_written) == ("copy", 400, 4000, 4000)
+    assert copy.as_dict(64)["copies"] == {"copy_busy": 280, "copy_bytes": 4000, "copy_beats": 80}
+    text, files = write_profile(recording, tmp_path, "")
+    rows = [line.split() for line in text.splitlines()]
+    assert ["COPY", "30.0%", "20.0%", "50.0%", "400", *["4,000", "B", "in", "80", "beats"]] in rows
+    assert sum(row[:1] == ["COPY"] for row in rows) == 1
+    assert "4,000 B in 80 beats" in files[1].read_text()
+
+
 def test_reports_hold_tables_and_pictures(tmp_path: Path) -> None:
     text, files = write_profile(example(), tmp_path, "gemel profile <this>")
     assert [file.name for file in files] == ["report.txt", "report.html", "trace.json"]

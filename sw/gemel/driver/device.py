@@ -372,6 +372,7 @@ class Device:
             ring=launch.stream.ring,
             cores=launch.cores,
             copied=launch.copied,
+            copies=None if launch.cores else self._copies_last,
         )
 
     def events(self) -> list[TraceEvent]:

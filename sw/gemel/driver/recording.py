@@ -13,7 +13,7 @@ from gemel_golden.config import ChipConfig
 from gemel_golden.isa import Unit
 
 if TYPE_CHECKING:
-    from gemel.driver.counters import Channels, Counters
+    from gemel.driver.counters import Channels, Copies, Counters
     from gemel.driver.device import TraceEvent
     from gemel.driver.program import Program
     from gemel.sim.backend import Backend
@@ -27,7 +27,7 @@ class LaunchRecord:
 
     `counters` by core are empty where another launch had been queued behind it, which took the counters over. `memory`:
     what each channel of DRAM did since the end of the launch before; where the host saw several end at once, all is the
-    first one's.
+    first one's. `copies`: the same of the copy engine, since the end of the copy before; empty but of a copy.
     """
 
     name: str
@@ -39,6 +39,7 @@ class LaunchRecord:
     work: Work
     ring: int = 0
     memory: Channels = field(default=(), repr=False)
+    copies: Copies = field(default_factory=dict, repr=False)
 
     @property
     def cycles(self) -> int:
@@ -119,6 +120,7 @@ class DeviceRecord:
         ring: int = 0,
         cores: Sequence[int] = (0,),
         copied: int = 0,
+        copies: Copies | None = None,
     ) -> None:
         """Add a launch, or a copy of `copied` bytes, that has ended; `events`: those that are new, of any launch."""
         self.samples += [Sample(*sample) for sample in samples]
@@ -139,6 +141,7 @@ class DeviceRecord:
                 work=work_of(program.bytes, self.chip).times(len(cores)) if cores else copied_work,
                 ring=ring,
                 memory=memory,
+                copies=copies or {},
             )
         )
 

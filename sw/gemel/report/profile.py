@@ -103,6 +103,19 @@ def _memory_rows(kernel: Kernel) -> list[tuple[str, ...]]:
     return rows
 
 
+COPY_HEAD = ("unit", "no copy", "writes", "waits", "cycles", "work")
+
+
+def _copy_rows(kernel: Kernel) -> list[tuple[str, ...]]:
+    """What the copy engine did in the cycles of copies, under `COPY_HEAD`: a beat is written in a cycle, and waits are
+    what else a copy takes. No row of another kernel."""
+    if not kernel.copies or not kernel.cycles:
+        return []
+    busy, writes, copied = (kernel.copies[name] for name in ("copy_busy", "copy_beats", "copy_bytes"))
+    shares = (_share(cycles / kernel.cycles) for cycles in (kernel.cycles - busy, writes, busy - writes))
+    return [("COPY", *shares, f"{kernel.cycles:,}", f"{copied:,} B in {writes:,} beats")]
+
+
 def _notes(kernel: Kernel) -> list[str]:
     """What else its counters say, sentence by sentence."""
     notes = []
@@ -149,8 +162,10 @@ def text_report(profile: Profile) -> str:
             parts += ["", f"{kernel.name}: {_cycles(kernel)}"]
             parts.append(_aligned(_classes_head(), _class_rows(kernel)))
             parts += _notes(kernel)
-            if rows := _memory_rows(kernel):
-                parts.append(_aligned(MEMORY_HEAD, rows))
+        elif rows := _copy_rows(kernel):
+            parts += ["", f"{kernel.name}: {kernel.cycles:,} cycles of its ring", _aligned(COPY_HEAD, rows)]
+        if rows := _memory_rows(kernel):
+            parts.append(_aligned(MEMORY_HEAD, rows))
     return "\n".join([*parts, ""])
 
 
@@ -201,8 +216,10 @@ def _pictures(profile: Profile) -> list[str]:
             parts.append(f"<h3>{html.escape(kernel.name)}</h3><p class='note'>{_cycles(kernel)}</p>")
             parts.append(_table(_classes_head(), _class_rows(kernel)))
             parts += [f"<p class='note'>{html.escape(note)}</p>" for note in _notes(kernel)]
-            if rows := _memory_rows(kernel):
-                parts.append(_table(MEMORY_HEAD, rows))
+        elif rows := _copy_rows(kernel):
+            parts += [f"<h3>{html.escape(kernel.name)}</h3>", _table(COPY_HEAD, rows)]
+        if rows := _memory_rows(kernel):
+            parts.append(_table(MEMORY_HEAD, rows))
     parts += ["<h2>Roofline</h2>", _svg(pictures.draw_roofline(profile)), "<h2>Memory over time</h2>"]
     parts += [_svg(pictures.draw_bandwidth(device)) for device in profile.devices]
     return [*parts, "<h2>Latency of reads</h2>", _svg(pictures.draw_latencies(profile))]

@@ -23,7 +23,8 @@ class Kernel:
     `cycles` from doorbell to interrupt, `core_cycles` those that its counters tell of, from the first instruction to
     the drained core, added up where it ran on several cores; `ring_cycles` the rest of the launches that have counters,
     before and after the slowest of their cores. Bytes are those that LOAD and STORE counted; on a chip without a clock
-    those of the programs. `memory`: what each channel of DRAM did, by the names of its registers.
+    those of the programs. `memory`: what each channel of DRAM did, by the names of its registers; `copies` the same of
+    the copy engine, for copies.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Kernel:
     units: dict[Unit, Counter[Activity]] = field(default_factory=lambda: defaultdict(Counter))
     latencies: Counter[int] = field(default_factory=Counter)
     memory: dict[int, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    copies: Counter[str] = field(default_factory=Counter)
 
     def add(self, launch: LaunchRecord, timed: bool) -> None:
         """Count one more launch."""
@@ -49,6 +51,7 @@ class Kernel:
         self.peak_cycles += launch.work.peak_cycles
         for channel, counts in enumerate(launch.memory):
             self.memory[channel].update(counts)
+        self.copies.update(launch.copies)
         if not (timed and launch.counters):
             self.bytes_read += launch.work.bytes_read
             self.bytes_written += launch.work.bytes_written
@@ -111,6 +114,7 @@ class Kernel:
             },
             "latencies": {least: count for least, count in sorted(self.latencies.items()) if count},
             "memory": [dict(counts) for _, counts in sorted(self.memory.items())],
+            "copies": dict(self.copies),
         }
 
 
