@@ -34,6 +34,7 @@ class WriteSplitter(wiring.Component):
         self.config = config
         self.route = route
         self.pieces = pieces
+        self.beats = DATA_BEATS
         port = axi_write(config, id_bits)
         super().__init__({"i": In(port), "o": Out(port).array(route.targets)})
 
@@ -95,7 +96,7 @@ class WriteSplitter(wiring.Component):
 
         for t, port in enumerate(self.o):
             m.submodules[f"addresses{t}"] = addresses = Queue(port.aw.payload.shape(), 4)
-            m.submodules[f"data{t}"] = beats = Queue(port.w.payload.shape(), DATA_BEATS)
+            m.submodules[f"data{t}"] = beats = Queue(port.w.payload.shape(), self.beats)
             m.submodules[f"answers{t}"] = answers = Queue(2, self.pieces)
             whole = Signal(range(DATA_BEATS + 1), name=f"whole{t}")  # pieces of which all beats wait, addresses here
             completed, sent = Signal(name=f"completed{t}"), Signal(name=f"sent{t}")

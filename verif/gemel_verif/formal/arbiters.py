@@ -6,6 +6,7 @@ from amaranth.hdl import Array, Cat, Const, Elaboratable, Module, Mux, Signal, V
 
 from gemel_golden.config import config
 from gemel_rtl.noc.arbiter import ReadArbiter, WriteArbiter
+from gemel_verif.formal.bursts import FREE, Drain
 from gemel_verif.formal.prover import assume, must
 from gemel_verif.formal.streams import bounded, held
 
@@ -13,8 +14,6 @@ __all__ = ["ReadProperties", "WriteProperties"]
 
 COUNT = 3
 """Bits of a manager's burst numbers."""
-WRITE_LIMIT = 24
-"""Cycles that an address waits at most, among two managers whose bursts have two beats."""
 PATIENCE = 2
 """Cycles in a row that a side lets the other wait, where progress is claimed."""
 
@@ -42,14 +41,18 @@ def _moves(channel: Any) -> Value:
 
 
 def _addresses(m: Module, ports: list[Any], bus: Any, limit: int, lengths: list[Any]) -> None:
-    """Managers send their burst numbers as addresses; the bus shows each manager's in order, and each in time."""
+    """Managers send their burst numbers as addresses; the bus shows each manager's in order, none later than `limit`.
+
+    A limit of 0 is none.
+    """
     n = len(ports)
     sent = _Numbers(m, "sent", n, [_moves(port) for port in ports])
     seen = _Numbers(m, "seen", n, [_moves(bus) & (bus.payload.id == p) for p in range(n)])
     for p, port in enumerate(ports):
         m.d.comb += [port.payload.addr.eq(Cat(sent.count[p], Value.cast(p + 1))), port.payload.len.eq(lengths[p])]
         held(m, port, f"address{p}", assume)
-        bounded(m, port.valid & ~port.ready, limit, f"address{p}", must)
+        if limit:
+            bounded(m, port.valid & ~port.ready, limit, f"address{p}", must)
     held(m, bus, "bus_address", must)
     number = seen.of(m, bus.payload.id, "number")
     m.d.comb += must(
@@ -102,9 +105,16 @@ class WriteProperties(Elaboratable):
     """`WriteArbiter`: the beats on the bus are those of the addresses, in their order; none shows before its address.
 
     A manager's bursts have one and two beats in turn.
+
+    Parameters: n, depth (addresses on the bus whose beats wait), limit (0: beats come a cycle after their address is
+    taken at the latest, and the bus rests one cycle of two. Otherwise beats come with their address, as a splitter's
+    do; the bus rests as it likes in the first `free` cycles and no more then; no burst begins, and after so many cycles
+    all have been sent), free.
     """
 
-    def __init__(self, n: int, depth: int = 2):
+    def __init__(self, n: int, depth: int = 2, limit: int = 0, free: int = FREE):
+        self.limit = limit
+        self.free = free
         self.arbiter = WriteArbiter(config("nano").override(outstanding=depth), n)
         bus = self.arbiter.o
         self.answered = Signal(2)
@@ -117,15 +127,19 @@ class WriteProperties(Elaboratable):
         m.submodules.arbiter = arbiter = self.arbiter
         ports, bus = list(arbiter.i), arbiter.o
         sent = _Numbers(m, "addresses", len(ports), [_moves(port.aw) for port in ports])
-        _addresses(m, [port.aw for port in ports], bus.aw, WRITE_LIMIT, [count[0] for count in sent.count])
+        drain = Drain(m, self.limit, self.free)
+        _addresses(m, [port.aw for port in ports], bus.aw, 0, [count[0] for count in sent.count])
         for p, port in enumerate(ports):
-            self._beats(m, p, port, sent.count[p])
+            self._beats(m, p, port, sent.count[p], drain)
         m.d.comb += bus.b.payload.id.eq(self.answered)
         _answers(m, bus.b, [port.b for port in ports], "resp", 2)
 
         held(m, bus.w, "bus_beat", must)
-        bounded(m, ~bus.aw.ready, 1, "bus_address_taker", assume)
-        bounded(m, ~bus.w.ready, 1, "bus_beat_taker", assume)
+        if self.limit:
+            m.d.comb += assume(~drain.begun | (bus.aw.ready & bus.w.ready))
+        else:
+            bounded(m, ~bus.aw.ready, 1, "bus_address_taker", assume)
+            bounded(m, ~bus.w.ready, 1, "bus_beat_taker", assume)
         order = Array(Signal(COUNT + 3, name=f"order{i}") for i in range(1 << COUNT))
         addresses, bursts, beat = Signal(COUNT), Signal(COUNT), Signal()
         expected, shown = Signal(COUNT + 3), Signal()
@@ -147,10 +161,12 @@ class WriteProperties(Elaboratable):
                 must(bus.w.payload.data[COUNT + 2] == beat),
                 must(bus.w.payload.last == (beat == expected[-1])),
             ]
+        if self.limit:
+            m.d.comb += must(~drain.over | ((addresses == bursts) & ~bus.aw.valid))
         return m
 
-    def _beats(self, m: Module, p: int, port: Any, addresses: Signal) -> None:
-        """The manager's beats: numbered as its addresses; once an address was taken they aren't long in coming."""
+    def _beats(self, m: Module, p: int, port: Any, addresses: Signal, drain: Drain) -> None:
+        """The manager's beats: numbered as its addresses; what is due isn't long in coming."""
         burst, beat = Signal(COUNT, name=f"burst{p}"), Signal(name=f"beat{p}")
         m.d.comb += [
             port.w.payload.data.eq(Cat(burst, Const(p + 1, 2), beat)),
@@ -159,4 +175,13 @@ class WriteProperties(Elaboratable):
         with m.If(_moves(port.w)):
             m.d.sync += [beat.eq(~port.w.payload.last & ~beat), burst.eq(burst + port.w.payload.last)]
         held(m, port.w, f"beat{p}", assume)
-        bounded(m, (burst != addresses) & ~port.w.valid, 1, f"beat{p}", assume)
+        if self.limit:
+            waiting = Signal(name=f"waiting{p}")
+            m.d.sync += waiting.eq(port.aw.valid & ~port.aw.ready)
+            m.d.comb += [
+                assume(port.w.valid | ((burst == addresses) & ~port.aw.valid)),
+                assume(~drain.begun | ~port.aw.valid | waiting),
+                must(~drain.over | ((burst == addresses) & ~port.aw.valid)),
+            ]
+        else:
+            bounded(m, (burst != addresses) & ~port.w.valid, 1, f"beat{p}", assume)
