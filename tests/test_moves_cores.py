@@ -83,6 +83,40 @@ def test_gathered_rows(quad: Device, rng: np.random.Generator, target: str | Non
     same(lambda cores: gemel.embedding(table, indices.reshape(7, 29), dtype=target, cores=cores))
 
 
+@pytest.mark.parametrize("kernel", [gemel.scatter, gemel.scatter_add])
+@pytest.mark.parametrize("dtype", ["fp32", "bf16", "int32"])
+def test_scattered_rows(quad: Device, rng: np.random.Generator, kernel: Callable[..., None], dtype: str) -> None:
+    """Columns are shared, so that the rows of one index keep their order; what is beside the table's columns stays."""
+    names = rng.integers(-1, 9, 203).astype(np.int32)
+    before, rows = (rng.integers(-99, 99, shape).astype(np.float32) * 1.37 for shape in ((9, 800), (203, 768)))
+    if dtype == "int32":
+        before, rows = before.astype(np.int32), rows.astype(np.int32)
+
+    def run(cores: int | None) -> Tensor:
+        table = gemel.tensor(quad, before, dtype)
+        kernel(table[:, 16:784], gemel.tensor(quad, names), gemel.tensor(quad, rows, dtype), cores=cores)
+        return table
+
+    same(run)
+    np.testing.assert_array_equal(run(None).codes(), run(1).codes())
+
+
+def test_who_scatters_what(rng: np.random.Generator) -> None:
+    """As many cores as have 256 bytes of a row, in equal parts of whole words, by default one for each of the two
+    channels; one where the rows are the table's."""
+    with recording() as record, gemel.open("quad", "golden", memory_bytes=4 << 20) as device:
+        indices = gemel.tensor(device, np.arange(40, dtype=np.int32))
+        for columns in (256, 240, 190, 127, 4099):
+            table, rows = (gemel.empty(device, (40, columns), "fp32") for _ in range(2))
+            gemel.scatter_add(table, indices, rows, cores=4)
+        gemel.scatter_add(table[:, :4096], indices, rows[:, :4096])
+        gemel.scatter(table[:, :4096], indices, table[:, 3:4099])
+        with device.stream(cores=(1, 3)):
+            gemel.scatter(table[:, :4096], indices, rows[:, :4096])
+    launches = [list(launch.counters) for launch in record.devices[0].launches]
+    assert launches == [[0, 1, 2, 3], [0, 1, 2], [0, 1], [0], [0], [0, 1], [0], [1, 3]]
+
+
 def test_who_moves_what(rng: np.random.Generator) -> None:
     """In place, and where the order counts, one core does it all; a copy has a core for each of the two channels."""
     with recording() as record, gemel.open("quad", "golden", memory_bytes=4 << 20) as device:

@@ -12,7 +12,7 @@ from gemel.dtypes import from_codes
 from gemel.kernels import microscaling, quantise
 from gemel.kernels.copy_program import Axis, CopySpec, copy_program, share_copy
 from gemel.kernels.rows import Values
-from gemel.kernels.split import cores_for
+from gemel.kernels.split import movers_for
 from gemel.tensors import Tensor, empty
 from gemel_golden.formats import FORMATS, Format
 from gemel_golden.isa import BlockScale
@@ -136,7 +136,7 @@ def _axes(x: Tensor, out: Tensor, scales: Tensor | None = None, *, whole: bool =
 
 
 def _run(spec: CopySpec, x: Tensor, found: Tensor, cores: int | None = None) -> None:
-    available = cores_for(x.device, cores)[: x.device.config.channels if cores is None else None]
+    available = movers_for(x.device, cores)
     if x.size:
         piece, steps = share_copy(spec, 1 if x.buffer is found.buffer else len(available))
         arguments = [[x.address + source, found.address + target] for source, target in steps]

@@ -12,7 +12,7 @@ from gemel.kernels.copy import conversion, copy
 from gemel.kernels.copy_program import CONVERTED_BYTES, LEAST
 from gemel.kernels.rows import Values
 from gemel.kernels.schedule import Region, Schedule
-from gemel.kernels.split import cores_for, most_parts
+from gemel.kernels.split import cores_for, most_parts, movers_for
 from gemel.tensors import Tensor, empty
 from gemel_golden.config import CHUNK, WORD, ChipConfig
 from gemel_golden.isa import NO_ROW, Opcode
@@ -24,6 +24,8 @@ TABLE, INDICES, ROWS = 1, 2, 3
 """Registers with the addresses of the table, of the indices and of the rows."""
 BUFFERS = 4
 """Pieces in L1 at a time: one is loaded while another is stored, and the memory's latency is hidden."""
+COLUMN_BYTES = 256
+"""Bytes of a core's part of a scattered row at least: of shorter ones each costs as much as the whole row."""
 ROW_LIMIT = 1 << 16
 SUMS = ("fp32", "int32", "bf16")
 
@@ -56,27 +58,29 @@ def embedding(table: Values, indices: Values, *, dtype: str | None = None, cores
     return gather(table, indices.reshape(-1), dtype=dtype, cores=cores).reshape(*indices.shape, table.shape[1])
 
 
-def scatter(table: Tensor, indices: Tensor, rows: Tensor) -> None:
+def scatter(table: Tensor, indices: Tensor, rows: Tensor, *, cores: int | None = None) -> None:
     """Put rows (N, D) in table (V, D) where indices (N,) say, the last one where several name a row; -1 leaves one out.
 
-    Types and faults as `gather`'s.
+    Types and faults as `gather`'s. cores: so many of the chip's share the columns, each with all indices in their
+    order and with 256 bytes of a row at least; default: one for each channel of memory.
     """
     _same(table, rows, "scatter")
-    _run("scatter", table, indices, rows, _scatter(Opcode.SCATTER))
+    _run("scatter", table, indices, rows, _scatter(Opcode.SCATTER), movers_for(table.device, cores), columns=True)
 
 
-def scatter_add(table: Tensor, indices: Tensor, rows: Tensor) -> None:
+def scatter_add(table: Tensor, indices: Tensor, rows: Tensor, *, cores: int | None = None) -> None:
     """Add rows (N, D) to the rows of table (V, D) that indices (N,) name, in this order; -1 leaves one out.
 
     Both of fp32 (each sum rounded to nearest even), int32 (which wraps) or bf16 (each sum rounded from FP32), D a
-    multiple of 4 bytes. Faults as `gather`'s.
+    multiple of 4 bytes. Faults as `gather`'s, cores as `scatter`'s.
     """
     _same(table, rows, "scatter_add")
     if table.dtype not in SUMS:
         raise ValueError(f"scatter_add: sums are of {', '.join(SUMS)}, not of {table.dtype}")
     if _row_bytes(table) % 4:
         raise ValueError(f"scatter_add: rows of {_row_bytes(table)} bytes aren't a multiple of 4")
-    _run("scatter_add", table, indices, rows, _scatter(Opcode.SCATTER_ADD, format=table.format.code))
+    emit = _scatter(Opcode.SCATTER_ADD, format=table.format.code)
+    _run("scatter_add", table, indices, rows, emit, movers_for(table.device, cores), columns=True)
 
 
 def fill(x: Tensor, value: float) -> None:
@@ -135,17 +139,28 @@ Emit = Callable[[Schedule, dict[str, int], dict[str, int], Region, Region], None
 
 
 def _run(
-    name: str, table: Tensor, indices: Tensor, rows: Tensor, emit: Emit, cores: Sequence[int] | None = None
+    name: str,
+    table: Tensor,
+    indices: Tensor,
+    rows: Tensor,
+    emit: Emit,
+    cores: Sequence[int],
+    *,
+    columns: bool = False,
 ) -> None:
-    """Cut rows into pieces that L1 holds and let `emit` write the instructions of each; `cores` share them, by default
-    the first one has all."""
+    """Cut rows into pieces that L1 holds and let `emit` write the instructions of each; `cores` share them, or
+    their `columns`, where the order of the rows counts."""
     _check(name, table, indices, rows)
-    row_bytes = _row_bytes(table)
-    if not rows.shape[0] or not row_bytes:
+    row_bytes, count = _row_bytes(table), rows.shape[0]
+    if not count or not row_bytes:
         return
-    cores = cores_for(table.device, 1) if cores is None else cores
-    share = most_parts(rows.shape[0], len(cores), least=-(-LEAST // row_bytes))
-    count = share.size
+    if columns:
+        steps = _columns(count, row_bytes, 1 if table.buffer is rows.buffer else len(cores))
+        row_bytes //= len(steps)
+    else:
+        share = most_parts(count, len(cores), least=-(-LEAST // row_bytes))
+        count = share.size
+        steps = [(0, 4 * first, first * rows.strides[0]) for first in share.starts]
     pitch = -(-row_bytes // CHUNK)
     piece = _piece(table.device.config, pitch)
     list_bytes, piece_bytes = -(-4 * piece // WORD) * WORD, -(-piece * pitch * CHUNK // WORD) * WORD
@@ -162,10 +177,21 @@ def _run(
         by_index = shape | {"mem_reg": TABLE, "stride": table.strides[0], "limit": table.shape[0]}
         in_order = shape | {"mem_reg": ROWS, "mem": start * rows.strides[0], "stride1": rows.strides[0]}
         emit(schedule, by_index | {"indices": named.address}, in_order, named, place)
-    arguments = [
-        [table.address, indices.address + 4 * first, rows.address + first * rows.strides[0]] for first in share.starts
-    ]
+    addresses = table.address, indices.address, rows.address
+    arguments = [[address + step for address, step in zip(addresses, each, strict=True)] for each in steps]
     table.device.run(schedule.encode(), arguments, cores=cores[: len(arguments)], name=name)
+
+
+def _columns(count: int, row_bytes: int, cores: int) -> list[tuple[int, int, int]]:
+    """By core, the bytes to where its columns begin in table, indices and rows: parts with nothing in common, since
+    two cores may not add to one place, and all of one size."""
+
+    def fits(parts: int) -> bool:
+        size = row_bytes // parts
+        return row_bytes % (4 * parts) == 0 and size >= COLUMN_BYTES and count * size >= LEAST
+
+    parts = next((n for n in range(cores, 1, -1) if fits(n)), 1)
+    return [(start, 0, start) for start in range(0, row_bytes, row_bytes // parts)]
 
 
 def _piece(config: ChipConfig, pitch: int) -> int:

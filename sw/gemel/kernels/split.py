@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from gemel.driver.device import Device
 
-__all__ = ["Parts", "Split", "cores_for", "most_parts", "parts_apart", "parts_of", "split_product"]
+__all__ = ["Parts", "Split", "cores_for", "most_parts", "movers_for", "parts_apart", "parts_of", "split_product"]
 
 
 def cores_for(device: Device, cores: int | None) -> Sequence[int]:
@@ -20,6 +20,12 @@ def cores_for(device: Device, cores: int | None) -> Sequence[int]:
     if cores is not None and cores > len(available):
         raise ValueError(f"the current stream has {len(available)} of the chip's cores, not {cores}")
     return available[:cores]
+
+
+def movers_for(device: Device, cores: int | None) -> Sequence[int]:
+    """`cores_for` what only moves bytes: by default as many as the memory has channels, each of which a core fills."""
+    found = cores_for(device, cores)
+    return found[: device.config.channels] if cores is None else found
 
 
 @dataclass(frozen=True)
