@@ -46,8 +46,15 @@ def down(x, each_row):
 
 
 @gemel.kernel
-def both_ways(x):
-    return x - x.max(), x.sum(axis=0)
+def both_ways(x, each_row):
+    """Two outputs of the rows, two of the columns, which know whole rows by their mean and by their maximum."""
+    hat, most = (x - x.mean()) * each_row, x.max()
+    return hat.astype("bf16"), most, (hat * x).sum(axis=0), lang.where(most > 2, x, 0.0).max(axis=0)
+
+
+@gemel.kernel
+def running(x):
+    return x * 2, x.cumsum().sum(axis=0)
 
 
 @gemel.kernel
@@ -55,9 +62,11 @@ def product(x, right):
     return lang.dot(x.astype("int8"), right.T), x.sum()
 
 
-KERNELS = [softmax, of_lines, numbered, random, dropped, down, both_ways, product]
-ALONE = {both_ways}
-"""What goes down the columns and along the rows stays on one core."""
+KERNELS = [softmax, of_lines, numbered, random, dropped, down, both_ways, running, product]
+WIDE = {down, both_ways, running}
+"""What needs wide rows to be shared."""
+LAUNCHES = {running: [1], both_ways: [4, 4]}
+"""Rows and columns are a launch each; columns that need more of a row than a number stay on one core."""
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +96,7 @@ def bits(values):
 
 @pytest.mark.parametrize("kernel", KERNELS, ids=lambda kernel: kernel.function.__name__)
 def test_any_number_of_cores_gives_the_interpreters_bits(quad, kernel, rng) -> None:
-    given = arguments(kernel, (20, 790) if kernel is down else (101, 70), rng)
+    given = arguments(kernel, (20, 530) if kernel in WIDE else (101, 70), rng)
     expected = bits(kernel.interpret(*given))
     operands = [gemel.tensor(quad, v) if isinstance(v, np.ndarray) else v for v in given]
     for cores in (1, 2, 3):
@@ -104,8 +113,8 @@ def launched(kernel, *operands, **options) -> list[int]:
 
 @pytest.mark.parametrize("kernel", KERNELS, ids=lambda kernel: kernel.function.__name__)
 def test_all_cores_are_used(kernel, rng) -> None:
-    shape = (16, 1024) if kernel is down else (32, 128)
-    assert launched(kernel, *arguments(kernel, shape, rng)) == [1 if kernel in ALONE else 4]
+    shape = (12, 1024) if kernel in WIDE else (32, 128)
+    assert launched(kernel, *arguments(kernel, shape, rng)) == LAUNCHES.get(kernel, [4])
     assert launched(kernel, *arguments(kernel, (4, 16), rng)) == [1]
 
 
@@ -122,6 +131,28 @@ def test_in_place_no_row_is_worked_on_twice(quad, rows: int, rng) -> None:
         place = gemel.tensor(device, x)
         softmax(place, out=place)
     assert [len(launch.counters) for launch in record.devices[0].launches] == [4] + [1] * (rows % 4 > 0)
+
+
+def test_rows_that_the_columns_need_again_arent_written_over(rng) -> None:
+    """Then one core does both, as it reads every row once."""
+    x, each_row = arguments(both_ways_in_fp32, (20, 512), rng)
+    expected = bits(both_ways_in_fp32.interpret(x, each_row))
+    for column, cores in ((0, [1]), (512, [2, 2])):
+        with recording() as record, gemel.open("quad", "golden", memory_bytes=4 << 20) as device:
+            place = gemel.tensor(device, np.concatenate([x, x], axis=1))
+            sums = gemel.empty(device, (1, 512), "fp32")
+            operands = place[:, :512], gemel.tensor(device, each_row)
+            both_ways_in_fp32(*operands, cores=2, out=(place[:, column : column + 512], sums))
+            found = bits((place.numpy()[:, column : column + 512], sums))
+        assert [len(launch.counters) for launch in record.devices[0].launches] == cores
+        for one, want in zip(found, expected, strict=True):
+            assert_array_equal(one, want)
+
+
+@gemel.kernel
+def both_ways_in_fp32(x, each_row):
+    hat = (x - x.mean()) * each_row
+    return hat, (hat * x).sum(axis=0)
 
 
 @gemel.kernel

@@ -91,3 +91,34 @@ def test_a_step_of_adamw_is_shared(device: Device, rng: np.random.Generator) -> 
 
     one, two = taken(device, run)
     assert one <= 9900 and two <= 6200, (one, two)
+
+
+@gemel.kernel
+def both_ways(x):
+    hat = lang.exp2(x - x.mean())
+    return (hat * 0.5).astype("bf16"), (hat * hat).sum(axis=0)
+
+
+def test_rows_and_then_columns_are_shared(device: Device, rng: np.random.Generator) -> None:
+    """Two launches, where one core has one: the rows are read twice."""
+    x = gemel.tensor(device, rng.standard_normal((128, 512), np.float32))
+    one, two = taken(device, lambda cores: both_ways(x, cores=cores))
+    assert one <= 22_700 and two <= 16_200, (one, two)
+
+
+@pytest.mark.parametrize("kernel", [gemel.scatter, gemel.scatter_add])
+def test_columns_of_scattered_rows_are_shared(
+    device: Device, rng: np.random.Generator, kernel: Callable[..., None]
+) -> None:
+    """Of a table in which the cores' parts meet inside a word of memory, which costs a tenth where the memory's one
+    channel is the bound."""
+    names = gemel.tensor(device, rng.integers(-1, 20, 100).astype(np.int32))
+    rows = gemel.tensor(device, rng.standard_normal((100, 510), np.float32))
+    before = rng.standard_normal((20, 512), np.float32)
+    tables = {cores: gemel.tensor(device, before) for cores in (1, 2)}
+
+    def run(cores: int) -> tuple[Tensor, ...]:
+        kernel(tables[cores][:, 1:511], names, rows, cores=cores)
+        return (tables[cores],)
+
+    assert (found := speedup(device, run)) >= 0.9, found

@@ -21,8 +21,10 @@ from gemel.lang.compiler import compile_graph, worth_overlapping
 from gemel.lang.errors import KernelError
 from gemel.lang.estimate import estimate
 from gemel.lang.graph import Graph, Kind, Op
+from gemel.lang.halves import Halves, halves_of
 from gemel.lang.interpreter import interpret
-from gemel.lang.sharing import Piece, Place, Way, part_of, pieces_of, ways_of
+from gemel.lang.jobs import Job, in_halves, strides_of
+from gemel.lang.sharing import Piece, Way, part_of, pieces_of, ways_of
 from gemel.lang.tiles import Tile
 from gemel.lang.trace import Trace
 from gemel.tensors import Tensor, empty
@@ -84,7 +86,8 @@ class Kernel:
             if name in self.signature.parameters:
                 raise KernelError(f"{function.__name__} has a parameter `{name}`, which calls use for {use}")
         self._graphs: dict[Specs, tuple[Graph, bool]] = {}
-        self._ways: dict[Specs, list[Way]] = {}
+        self._ways: dict[tuple[Specs, str], list[Way]] = {}
+        self._halves: dict[Specs, Halves | None] = {}
         self._refused: dict[Any, str] = {}
         self._compiled: dict[tuple[Any, ...], Compiled] = {}
 
@@ -116,17 +119,10 @@ class Kernel:
         available = cores_for(device, cores)
         results = self._results(graph, specs, device, out)
         if all(x.size for x in (*tensors, *results)):
-            strides = Tensors(
-                {position: _strides(values[position]) for position in graph.inputs},
-                tuple(_strides(x) for x in results),
-            )
-            nodes = [*graph.inputs.values(), *graph.outputs]
-            places = [
-                Place(node, x.address, _strides(x), x.format.bits)
-                for node, x in zip(nodes, tensors + results, strict=True)
-            ]
-            numbers = [_bits(values[position]) for position in graph.scalars]
-            for compiled, piece in self._launches(graph, specs, strides, device.config, places, len(available)):
+            whole = Job(graph, dict(zip(graph.inputs, tensors, strict=True)), results)
+            for job, compiled, piece in self._launches(whole, specs, device.config, len(available)):
+                places = [*job.inputs, *job.outputs]
+                numbers = [_bits(values[position]) for position in job.graph.scalars]
                 arguments = [
                     [
                         _code(device, compiled),
@@ -141,22 +137,38 @@ class Kernel:
         return results[0] if single else tuple(results)
 
     def _launches(
-        self, graph: Graph, specs: Specs, strides: Tensors, chip: ChipConfig, places: list[Place], cores: int
-    ) -> Sequence[tuple[Compiled, Piece | None]]:
+        self, whole: Job, specs: Specs, chip: ChipConfig, cores: int
+    ) -> Sequence[tuple[Job, Compiled, Piece | None]]:
         """The programs to launch, each for the cores of a piece, or one for all rows."""
         if cores > 1 and not measure.resident():
-            if specs not in self._ways:
-                self._ways[specs] = ways_of(graph)
-            count = len(graph.inputs)
-            pieces = pieces_of(self._ways[specs], places[:count], places[count:], cores)
-            try:
-                found = [(self._program(graph, specs, strides, chip, piece=piece), piece) for piece in pieces]
-            except KernelError:
-                # Counting rows from the launch takes arguments of VECTOR that this kernel has no room for.
-                found = []
-            if found:
-                return found
-        return [(self._program(graph, specs, strides, chip, resident=measure.resident()), None)]
+            if launches := self._shared(whole, specs, chip, cores):
+                return launches
+            if specs not in self._halves:
+                self._halves[specs] = halves_of(whole.graph)
+            if (halves := self._halves[specs]) is not None:
+                shared = [self._shared(job, specs, chip, cores) for job in in_halves(whole, halves)]
+                if shared and all(shared):
+                    return [launch for launches in shared for launch in launches]
+        program = self._program(whole.graph, specs, whole.strides, chip, resident=measure.resident())
+        return [(whole, program, None)]
+
+    def _shared(
+        self, job: Job, specs: Specs, chip: ChipConfig, cores: int
+    ) -> Sequence[tuple[Job, Compiled, Piece | None]]:
+        """The launches of several cores; none where one core does it all."""
+        key = specs, job.name
+        if key not in self._ways:
+            self._ways[key] = ways_of(job.graph)
+        pieces = pieces_of(self._ways[key], job.inputs, job.outputs, cores)
+        try:
+            strides = job.strides
+            return [
+                (job, self._program(job.graph, specs, strides, chip, name=job.name, piece=piece), piece)
+                for piece in pieces
+            ]
+        except KernelError:
+            # Counting rows from the launch takes arguments of VECTOR that this kernel has no room for.
+            return []
 
     def interpret(self, *args: Any, **options: Any) -> Any:
         """The same on NumPy arrays (or tensors) by the plain interpreter: arrays of the same bits as on a device."""
@@ -260,13 +272,14 @@ class Kernel:
         strides: Tensors,
         chip: ChipConfig,
         *,
+        name: str = "whole",
         resident: bool = False,
         piece: Piece | None = None,
     ) -> Compiled:
         """The program of all rows, or of one core's piece, compiled with the care that all pieces are worth."""
         shared = piece is not None and len(piece.starts) > 1
         part = (piece.way.axis, piece.size, shared) if piece else None
-        key = (chip, specs, tuple(strides.inputs.items()), strides.outputs, resident, part)
+        key = (chip, specs, name, tuple(strides.inputs.items()), strides.outputs, resident, part)
         if key in self._refused:
             raise KernelError(self._refused[key])
         if key not in self._compiled:
@@ -288,10 +301,12 @@ class Kernel:
 
     def _check(self, graph: Graph, strides: Tensors) -> None:
         """Rows must be contiguous, but those of a right operand of dot."""
-        names = [*self.signature.parameters]
+        names = dict(enumerate(self.signature.parameters))
         right = {node.inputs[1] for node in graph.nodes if node.op == Op.DOT}
         right |= {node.inputs[0] for node in right if node.op == Op.TRANSPOSE}
-        found = [(names[p], graph.inputs[p], strides.inputs[p]) for p in graph.inputs if graph.inputs[p] not in right]
+        found = [
+            (names.get(p, ""), graph.inputs[p], strides.inputs[p]) for p in graph.inputs if graph.inputs[p] not in right
+        ]
         found += [("out", node, pair) for node, pair in zip(graph.outputs, strides.outputs, strict=True)]
         for name, node, (_, step) in found:
             if node.shape[1] > 1 and step * 8 not in (by_name(node.fmt).bits, 0):
@@ -334,7 +349,7 @@ def _dense(shape: tuple[int, int], fmt: Format) -> tuple[int, int]:
 def _strides(value: Any) -> tuple[int, int]:
     """Strides of a tensor as a matrix; dense ones for what isn't a tensor."""
     if isinstance(value, Tensor):
-        return (0, value.strides[0]) if value.ndim == 1 else (value.strides[0], value.strides[1])
+        return strides_of(value)
     spec = _spec(value)
     return _dense(spec.matrix, by_name(spec.fmt))
 

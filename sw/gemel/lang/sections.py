@@ -211,7 +211,7 @@ class Sections:
         levels = self.levels
         if not levels.wide(node):
             stage, level = levels.times[node]
-            if level == 0 or node.op in FREE:
+            if level == 0 or node.op in FREE or not levels.storable(node):
                 return None
             found = next((s for s in self.items if s.stage == stage and not s.columns and level - 1 in s.passes), None)
             return (found, level - 1) if found is not None and found is not section else None

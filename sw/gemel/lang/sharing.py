@@ -10,7 +10,7 @@ from gemel.lang.graph import Graph, Node, Op
 from gemel.lang.levels import Levels
 from gemel_golden.vector_isa import LANES
 
-__all__ = ["Piece", "Place", "Way", "part_of", "pieces_of", "ways_of"]
+__all__ = ["Piece", "Place", "Way", "apart", "part_of", "pieces_of", "ways_of"]
 
 LEAST_BYTES = 1024
 """Bytes from and to memory below which a piece isn't worth a core."""
@@ -135,7 +135,7 @@ def _how(way: Way, inputs: Sequence[Place], outputs: Sequence[Place]) -> Callabl
     found: Callable[..., Parts | None] = parts_of
     for number, out in enumerate(outputs):
         for other in (*inputs, *outputs[:number]):
-            if _apart(out, other):
+            if apart(out, other):
                 continue
             if out.node not in way.nodes or other.node not in way.nodes or not _in_step(out, other, way.axis):
                 return None
@@ -143,7 +143,7 @@ def _how(way: Way, inputs: Sequence[Place], outputs: Sequence[Place]) -> Callabl
     return found
 
 
-def _apart(a: Place, b: Place) -> bool:
+def apart(a: Place, b: Place) -> bool:
     """Whether two tiles have no byte in common."""
     if a.end <= b.address or b.end <= a.address:
         return True
