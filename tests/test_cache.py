@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from gemel.sim import cache
+from gemel import cache
 
 MAKER = """
 import sys, time
-from gemel.sim import cache
+from gemel import cache
 def make(directory):
     time.sleep(0.3)
     (directory / "made").write_text(sys.argv[1])
@@ -53,7 +53,7 @@ def test_a_failure_leaves_nothing(home: Path) -> None:
 
 
 def test_the_least_used_entries_go_first(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
-    monkeypatch.setattr(cache, "KEEP", 3)
+    monkeypatch.setattr(cache, "KEEP_OTHERS", 3)
     for key in "abc":
         place = cache.entry("things", key, lambda directory: None)
         then = time.time() - 1000 + ord(key)
@@ -65,8 +65,8 @@ def test_the_least_used_entries_go_first(monkeypatch: pytest.MonkeyPatch, home: 
 
 CROWD = """
 import sys
-from gemel.sim import cache
-cache.KEEP = 2
+from gemel import cache
+cache.KEEP_OTHERS = 2
 for turn in range(60):
     key = str(turn * int(sys.argv[1]) % 7)
     cache.entry("things", key, lambda directory: (directory / "made").write_text(key))
@@ -81,7 +81,7 @@ def test_processes_remove_the_same_entries_at_once() -> None:
 
 def test_an_entry_is_gone_before_its_files_are(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     there = []
-    monkeypatch.setattr(cache, "KEEP", 1)
+    monkeypatch.setattr(cache, "KEEP_OTHERS", 1)
     monkeypatch.setattr(shutil, "rmtree", lambda path, ignore_errors: there.append((home / "things" / "a").exists()))
     cache.entry("things", "a", lambda directory: None)
     cache.entry("things", "b", lambda directory: None)
@@ -90,7 +90,7 @@ def test_an_entry_is_gone_before_its_files_are(monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_what_is_found_counts_as_used(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
-    monkeypatch.setattr(cache, "KEEP", 2)
+    monkeypatch.setattr(cache, "KEEP_OTHERS", 2)
     for key in "ab":
         place = cache.entry("things", key, lambda directory: None)
         os.utime(place, (1, ord(key)))

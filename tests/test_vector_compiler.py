@@ -28,6 +28,12 @@ ARGUMENTS = {1: 0x0001_0000, 2: 0x0002_0000, 3: 0x0003_0000, 4: 5, 5: 0, 6: 0x3F
 COUNTS = (4, 5, 7, 9)
 
 
+@pytest.fixture(autouse=True)
+def compiled_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No program comes from the cache."""
+    monkeypatch.setenv("GEMEL_CACHE", str(tmp_path))
+
+
 def run(program: VectorProgram, l1: np.ndarray) -> Flags:
     """Execute on golden, the bundles passed by the instruction memory."""
     state = vector.VectorState()

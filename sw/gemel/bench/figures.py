@@ -91,3 +91,4 @@ def _vector_work() -> Iterator[tuple[str, Work, bool, float]]:
         yield f"layer norm of {size}", norm(rows, 512, 0), in_l1, round(7 * more, 2)
         held = 32 if in_l1 else rows
         yield f"AdamW of {held} x 512", optimizer("adamw", held * 512, 0), in_l1, round(26 * more, 2)
+    yield "softmax of 128 x 32", softmax(128, 32, 0), False, 24

@@ -37,6 +37,7 @@ def info(json: Json = False) -> None:
         screen.print(chips, tools)
         screen.print(
             f"Cache {cache['directory']}: {cache['simulators']} simulators, {cache['verilog']} elaborated chips, "
+            f"{cache['vector']} vector programs, "
             f"{cache['bytes'] / 1e6:,.1f} MB"
         )
 
@@ -45,7 +46,7 @@ def info(json: Json = False) -> None:
 
 def gather() -> dict[str, Any]:
     """All that `gemel info` tells."""
-    from gemel.sim.cache import directory
+    from gemel.cache import directory
     from gemel_golden.config import CONFIGS
 
     home = directory()
@@ -59,6 +60,7 @@ def gather() -> dict[str, Any]:
             "directory": str(home),
             "simulators": len([path for path in home.glob("sim/*") if path.is_dir()]),
             "verilog": len([path for path in home.glob("verilog/*") if path.is_dir()]),
+            "vector": len([path for path in home.glob("vector/*") if path.is_dir()]),
             "bytes": sum(path.stat().st_size for path in home.rglob("*") if path.is_file()),
         },
     }

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from gemel.lang.compiled import Compiled, Tensors
 from gemel.lang.errors import KernelError
 from gemel.lang.estimate import estimate
-from gemel.lang.graph import Graph
+from gemel.lang.graph import Graph, Op
 from gemel.lang.levels import Levels
 from gemel.lang.loops import Variant
 from gemel.lang.program import compile_variant
@@ -24,7 +24,10 @@ WHOLE = 8 * LANES
 KEPT = 4
 """Vectors of a longer row that registers keep from one pass to the next, so that L1's port has cycles to spare."""
 SMALL = 4096
-"""Operations of a kernel below which the first way is taken, and iterations don't overlap."""
+"""Operations of a kernel, with the pauses that others could use, below which the first way is taken, and iterations
+don't overlap."""
+PAUSE = 16
+"""Operations for which a row's reduction leaves time while it goes from lane to lane."""
 
 
 def compile_graph(
@@ -58,9 +61,11 @@ def compile_graph(
 
 
 def worth_overlapping(graph: Graph) -> bool:
-    """Whether a kernel has so many operations that its iterations should overlap, which takes time to compile."""
+    """Whether a kernel has so many operations, and pauses between them, that its iterations should overlap, which takes
+    time to compile."""
     levels = Levels(graph)
-    return levels.rows * Sections(levels, 1).work >= SMALL
+    reductions = sum(node.op == Op.REDUCE and node.detail[1] == 1 for node in graph.nodes)
+    return levels.rows * (Sections(levels, 1).work + PAUSE * reductions) >= SMALL
 
 
 def variants(graph: Graph, overlap: bool) -> Iterator[Variant]:

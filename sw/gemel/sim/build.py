@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from gemel.sim import cache
+from gemel import cache
 from gemel.sim.dram_table import dram_table, secded_table
 from gemel.sim.progress import BuildProgress
 from gemel.sim.stored import stored

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gemel.sim import cache
+from gemel import cache
 from gemel_golden.config import ChipConfig
 from gemel_golden.isa import Unit
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from gemel.vector import kept
 from gemel.vector.assembly import disassemble
 from gemel.vector.coalesce import coalesce
 from gemel.vector.compiler import Compiler
@@ -39,5 +40,9 @@ class VectorProgram:
 
 def compile_program(trace: Body) -> VectorProgram:
     """Raises ValueError when registers or bundles don't suffice."""
+    return VectorProgram(kept.made(trace, lambda: _bundles(trace)), trace)
+
+
+def _bundles(trace: Body) -> bytes:
     layout, numbers = Compiler(coalesce(trace)).run()
-    return VectorProgram(encode(layout.bundles, numbers), trace)
+    return encode(layout.bundles, numbers)

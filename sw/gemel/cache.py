@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-KEEP = 24
-"""Entries of one kind that stay; those unused for longest are removed beyond."""
+KEEP = {"vector": 1000}
+KEEP_OTHERS = 24
+"""Entries of a kind that stay; those unused for longest are removed beyond."""
 
 PRUNING = "pruning.lock"
 PARTIAL = "partial-"
@@ -43,7 +44,7 @@ def entry(kind: str, key: str, make: Callable[[Path], None]) -> Path:
     place = home / key
     home.mkdir(parents=True, exist_ok=True)
     while not _use(home, place):
-        with _locked(home / f"{key}.lock"):
+        with _locked(home / f"{key[:2]}.lock"):  # others of these letters wait too, which are few
             if not place.is_dir():
                 _publish(home, place, make)
         _prune(home, keep=place)
@@ -84,7 +85,8 @@ def _prune(home: Path, keep: Path) -> None:
         for path in partial:
             if ages[path] > ABANDONED:
                 shutil.rmtree(path, ignore_errors=True)
-        for path in sorted(ages.keys() - partial - {keep}, key=lambda path: ages[path])[KEEP - 1 :]:
+        others = sorted(ages.keys() - partial - {keep}, key=lambda path: ages[path])
+        for path in others[KEEP.get(home.name, KEEP_OTHERS) - 1 :]:
             _remove(home, path)
 
 
