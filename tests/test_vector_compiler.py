@@ -180,6 +180,21 @@ def test_squeezed_pipelines_do_the_same(number: int, rng: np.random.Generator, m
     test_random_programs_do_what_their_traces_say(number, rng)
 
 
+def test_regions_of_one_memory_meet_behind_a_fence(rng: np.random.Generator) -> None:
+    """What a straight line stores and then loads under another name, with long work for the load to overtake."""
+    b = Builder()
+    stores, loads = (b.address(b.arg(1), PITCH, region=f"x {use}", memory="x") for use in ("stores", "loads"))
+    result = b.address(b.arg(2), PITCH, region="y")
+    b.store(stores, "fp32", b.exp(b.exp(b.const(0.5))))
+    b.fence()
+    b.store(result, "fp32", b.load(loads, "fp32"))
+    program = b.build()
+    expected = random_l1(rng)
+    actual = expected.copy()
+    assert run(program, actual) == interpret(program.trace, ARGUMENTS, expected)
+    np.testing.assert_array_equal(actual, expected)
+
+
 def test_values_that_never_meet_get_registers_of_their_own() -> None:
     """What a loop carries keeps one register, through the loop and behind it; what one name held twice gets two."""
     reg, sums, zero = Reg(Bank.VECTOR, "x"), Reg(Bank.VECTOR, "sum"), Reg(Bank.SCALAR, "zero", fixed=0)

@@ -189,7 +189,7 @@ class Access:
             base: int | Scalar = self.argument(group) if group.streamed else group.bases[0]
             apart = bool(key.along)
             address = self.builder.address(
-                base, group.pitch, group.tile, steps=key.steps, region=key.region, apart=apart
+                base, group.pitch, group.tile, steps=key.steps, region=key.region, memory=key.group.name, apart=apart
             )
             if key.column:
                 self.builder.move(address, 0, key.column)

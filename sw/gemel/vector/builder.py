@@ -65,13 +65,15 @@ class Builder(Arithmetic):
         offset: int = 0,
         steps: tuple[int, int] = (0, 0),
         region: str | None = None,
+        memory: str | None = None,
         apart: bool = False,
     ) -> Addr:
         """An address register at row 0, column 0 of the matrix at `base` + `offset` bytes of L1.
 
         `pitch` is in words between chunk columns (tile) or chunks between rows; `steps` are the rows and columns that
-        an access with `post` goes on. Accesses of two different regions never touch the same bytes; nor do those of two
-        iterations of a loop to one region, where its addresses are all `apart`.
+        an access with `post` goes on. Accesses of two different regions never touch the same bytes, but those of one
+        `memory` (each is of its own unless said otherwise) may with a fence in between; nor do those of two iterations
+        of a loop to one region, where its addresses are all `apart`.
         """
         base_reg, base_imm = self._scalar_field(base)
         pitch_reg, pitch_imm = self._scalar_field(pitch)
@@ -80,7 +82,7 @@ class Builder(Arithmetic):
         self._control(Control.ADDRESS, {"sa": base_reg, "sb": pitch_reg}, ("d", reg), **fields)
         if apart and region is None:
             raise ValueError("apart= speaks of a region: region=...")
-        address = Addr(reg, region, apart)
+        address = Addr(reg, region, memory or region, apart)
         if steps != (0, 0):
             self.step(address, *steps)
         return address
@@ -121,6 +123,7 @@ class Builder(Arithmetic):
                 {"ld_addr": address.reg, **uses},
                 ("ld_reg", out.reg),
                 region=address.region,
+                memory=address.memory,
                 apart=address.apart,
             )
         )
@@ -147,7 +150,7 @@ class Builder(Arithmetic):
         if random is not None:
             uses["st_random"] = self._as_vector(random).reg
             fields["st_stochastic"] = 1
-        self._emit(Op(Slot.STORE, fields, uses, region=address.region, apart=address.apart))
+        self._emit(Op(Slot.STORE, fields, uses, region=address.region, memory=address.memory, apart=address.apart))
 
     def fence(self) -> None:
         """Later loads see earlier stores."""

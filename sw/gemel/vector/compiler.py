@@ -36,10 +36,10 @@ _ATTEMPTS = (
 
 
 def _mark_read_only(body: Body) -> None:
-    stored = {op.region for op in all_ops(body) if op.slot == Slot.STORE}
+    stored = {op.memory for op in all_ops(body) if op.slot == Slot.STORE}
     for op in all_ops(body):
-        if op.slot == Slot.LOAD and op.region is not None:
-            op.read_only = None not in stored and op.region not in stored
+        if op.slot == Slot.LOAD and op.memory is not None:
+            op.read_only = None not in stored and op.memory not in stored
 
 
 class Compiler:

@@ -75,10 +75,12 @@ class Op:
     """Whether it leaves a part of that register as it was, so that it reads it too."""
     region: str | None = None
     """Of a load or store: what `Builder.address` was told of the memory it touches."""
+    memory: str | None = None
+    """The memory that the region is of, which others may be of too."""
     apart: bool = False
     """Whether other iterations of its loop touch other bytes of that region."""
     read_only: bool = False
-    """Whether it loads from a region that the program never stores to, so that no fence matters."""
+    """Whether it loads from a memory that the program never stores to, so that no fence matters."""
 
     @property
     def post(self) -> Reg | None:
@@ -124,6 +126,7 @@ class Op:
             define=(self.define[0], names.get(self.define[1], self.define[1])) if self.define else None,
             merges=self.merges,
             region=self.region,
+            memory=self.memory,
             apart=self.apart,
             read_only=self.read_only,
         )

@@ -83,7 +83,8 @@ def _lines(body: Body, numbers: dict[Reg, int]) -> Iterator[str]:
         if isinstance(item, Op):
             uses = {field: named(reg) for field, reg in item.uses.items()}
             define = (item.define[0], named(item.define[1])) if item.define else None
-            yield f"{item.slot.name} {item.fields} {uses} {define} {item.merges} {item.region} {item.apart}"
+            memory = item.region, item.memory, item.apart
+            yield f"{item.slot.name} {item.fields} {uses} {define} {item.merges} {memory}"
         else:
             yield f"loop {item.count} {item.scalar and named(item.scalar)} {item.pipeline}"
             yield from _lines(item.body, numbers)

@@ -79,6 +79,7 @@ class Addr:
 
     reg: Reg
     region: str | None = None
+    memory: str | None = None
     apart: bool = False
 
 
