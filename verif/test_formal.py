@@ -13,6 +13,7 @@ from gemel_rtl.noc.queue import Queue
 from gemel_rtl.noc.slice import Slice
 from gemel_verif.formal.arbiters import ReadProperties, WriteProperties
 from gemel_verif.formal.credits import AheadProperties, BehindProperties
+from gemel_verif.formal.crossbars import WriteCrossbarProperties
 from gemel_verif.formal.guards import ReadGuardProperties, WriteGuardProperties
 from gemel_verif.formal.prover import prove
 from gemel_verif.formal.semaphores import SemaphoreProperties
@@ -40,6 +41,8 @@ PROOFS: dict[str, tuple[Callable[[], Any], Literal["bmc", "prove"], int, int]] =
     "write splitter": (lambda: WriteSplitterProperties(), "bmc", 7, 9),
     "write splitter, drained soon": (lambda: WriteSplitterProperties(9, 2), "bmc", 12, 12),
     "write splitter, drained": (lambda: WriteSplitterProperties(12), "bmc", 0, 17),
+    "write crossbar": (lambda: WriteCrossbarProperties(2), "bmc", 8, 10),
+    "write crossbar, drained": (lambda: WriteCrossbarProperties(2, 14, 4), "bmc", 0, 19),
     "reads ahead": (lambda: AheadProperties(2), "bmc", 10, 20),
     "writes behind": (lambda: BehindProperties(2), "bmc", 10, 20),
     "semaphores, for ever": (lambda: SemaphoreProperties(3), "prove", 3, 4),
