@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from gemel.vector import Builder, VectorProgram, kept, program
+from gemel.vector import Builder, VectorProgram, kept
+from gemel.vector.coalesce import coalesce
+from gemel.vector.ir import Body
 
 
 @pytest.fixture(autouse=True)
@@ -19,13 +21,12 @@ def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 def compiled(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """What the compiler was given."""
     seen: list[object] = []
-    compiler = program.coalesce
 
-    def counted(trace: list) -> list:
+    def counted(trace: Body) -> Body:
         seen.append(trace)
-        return compiler(trace)
+        return coalesce(trace)
 
-    monkeypatch.setattr(program, "coalesce", counted)
+    monkeypatch.setattr("gemel.vector.program.coalesce", counted)
     return seen
 
 
