@@ -35,7 +35,7 @@ def find(kind: str, key: str) -> Path | None:
     return home / key if home.is_dir() and _use(home, home / key) else None
 
 
-def entry(kind: str, key: str, make: Callable[[Path], None]) -> Path:
+def entry(kind: str, key: str, make: Callable[[Path], object]) -> Path:
     """The directory of `key` among the things of `kind`, made by ``make(temporary directory)`` unless it is there.
 
     While one process makes it, others that ask for the same key wait. When `make` raises, nothing stays.
@@ -68,7 +68,7 @@ def _locked(path: Path, *, shared: bool = False) -> Iterator[None]:
         yield
 
 
-def _publish(home: Path, place: Path, make: Callable[[Path], None]) -> None:
+def _publish(home: Path, place: Path, make: Callable[[Path], object]) -> None:
     temporary = Path(tempfile.mkdtemp(dir=home, prefix=PARTIAL))
     try:
         make(temporary)
