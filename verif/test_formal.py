@@ -31,7 +31,7 @@ PROOFS: dict[str, tuple[Callable[[], Any], Literal["bmc", "prove"], int, int]] =
     "fork, for ever": (lambda: ForkProperties(PATIENCE), "prove", 8, 8),
     "read arbiter": (lambda: ReadProperties(3), "bmc", 8, 16),
     "write arbiter": (lambda: WriteProperties(2), "bmc", 7, 11),
-    "write arbiter, drained soon": (lambda: WriteProperties(2, limit=6, free=2), "bmc", 9, 9),
+    "write arbiter, drained soon": (lambda: WriteProperties(2, 1, limit=7, free=2), "bmc", 10, 10),
     "write arbiter, drained": (lambda: WriteProperties(2, limit=9), "bmc", 0, 14),
     "read guard": (lambda: ReadGuardProperties(), "bmc", 8, 16),
     "write guard": (lambda: WriteGuardProperties(), "bmc", 8, 16),
