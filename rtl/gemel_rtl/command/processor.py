@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 from gemel_golden.config import WORD, ChipConfig
 from gemel_golden.isa import FAULT_BITS, FaultCode, Unit
 from gemel_golden.packets import PACKETS, PacketType
+from gemel_rtl.command.backlog import Backlog
 from gemel_rtl.command.copier import COPY
 from gemel_rtl.command.dispatcher import PRIORITY_BITS
 from gemel_rtl.command.ring import Ring
@@ -39,7 +40,6 @@ class State(enum.Enum, shape=4):
     RESPONSE = 8
     CANCEL = 9
     STOPPED = 10
-    COPY = 11
 
 
 def _cause(response: Value, otherwise: FaultCode = FaultCode.MEMORY_READ) -> Value:
@@ -85,10 +85,11 @@ class CommandProcessor(wiring.Component):
     """Executes a ring's packets as `gemel_golden.chip.GoldenChip` defines; the next packet is fetched meanwhile.
 
     LAUNCH starts its cores' fetch as soon as the dispatcher grants them, and then asks for its arguments. WAIT looks at
-    its word every 64 cycles. A SIGNAL's interrupt comes after the write's response. Disabled, a WAIT, a LAUNCH that
-    waits for cores and a COPY that waits for its turn are given up (they begin again once enabled); anything else is
-    finished first. A fault, of a packet or of the launch, leaves the record in `fault` and stops the ring until
-    `fault_clear`; the packet counts as done.
+    its word every 64 cycles. A SIGNAL's interrupt comes after the write's response. COPYs, and SIGNALs behind them, go
+    into a `Backlog`, in which they end in their order; other packets wait until it is empty. Disabled, a WAIT, a LAUNCH
+    that waits for cores, a COPY that waits for its turn and what waits for the backlog are given up (they begin again
+    once enabled); anything else is finished first. A fault, of a packet or of the launch, leaves the record in `fault`
+    and stops the ring until `fault_clear`; the packet counts as done, and those of the backlog behind it begin again.
 
     Parameters: config.
     Members: `control`, `status`: the ring's registers; `launch`: to the dispatcher; `packet`, `word`, `packet_valid`,
@@ -132,21 +133,27 @@ class CommandProcessor(wiring.Component):
         bits = Signal(512, reset_less=True)
         where = Signal(64, reset_less=True)
         given_up = Signal()  # the packet is to be fetched again
+        m.submodules.backlog = backlog = Backlog(self.config)
+        behind, has_packet, flushed = Signal(), Signal(), Signal()
+        begun = Signal()  # the oldest packet has
         m.d.comb += [
-            self.awake.eq((state != State.IDLE) | ring.awake),
-            ring.enable.eq(control.enable),
+            behind.eq(backlog.count != 0),
+            has_packet.eq((state != State.IDLE) & (state != State.STOPPED)),
+            self.awake.eq((state != State.IDLE) | behind | ring.awake),
+            ring.enable.eq(control.enable & ~flushed),
+            ring.hurry.eq(behind | self.copy.valid),
             ring.base.eq(control.base),
             ring.size.eq(control.size),
             ring.written.eq(control.write),
-            ring.read.eq(status.read + ((state != State.IDLE) & (state != State.STOPPED) & ~given_up)),
+            ring.read.eq(status.read + backlog.count + (has_packet & ~given_up)),
             ring.data_valid.eq(self.packet_valid),
             ring.data.eq(self.data),
             ring.error.eq(self.error),
-            status.begins.eq(state == State.CHECK),
+            status.begins.eq((behind | has_packet) & ~begun),
             status.packet.eq(Cat(status.read[:16], bits[:8])),
             ring.refused.eq(~allows(m, control.windows, ring.address.payload, "read", "packet")),
-            status.busy.eq((state != State.IDLE) | (control.enable & (status.read != control.write))),
-            status.copying.eq(self.copy.valid | (state == State.COPY)),
+            status.busy.eq((state != State.IDLE) | behind | (control.enable & (status.read != control.write))),
+            status.copying.eq(self.copy.valid | behind),
             status.waiting.eq((state == State.LOOK) | (state == State.COMPARE) | (state == State.PAUSE)),
         ]
 
@@ -158,12 +165,33 @@ class CommandProcessor(wiring.Component):
         unreadable = Signal(2, reset_less=True)
         address = Signal(64, reset_less=True)
         high = self.config.mem_address_bits
-        payload = self.signal.payload
+        word = Signal.like(self.signal.payload, name="word")
         m.d.comb += [
-            payload.address.eq(address),
-            payload.value.eq(signal["value"]),
-            payload.timestamp.eq(signal["timestamp"]),
+            word.address.eq(address),
+            word.value.eq(signal["value"]),
+            word.timestamp.eq(signal["timestamp"]),
+            self.signal.payload.eq(Mux(behind, backlog.o.payload, word)),
+            backlog.o.ready.eq(behind & self.signal.ready),
+            backlog.i.payload.word.eq(word),
+            backlog.i.payload.interrupt.eq(signal["interrupt"]),
+            backlog.signal_done.eq(self.signal_done),
+            backlog.signal_error.eq(self.signal_error),
+            backlog.copy_done.eq(self.copy_done),
+            backlog.copy_code.eq(self.copy_code),
+            backlog.copy_address.eq(self.copy_address),
+            backlog.move.eq(self.copy.payload.move),
+            backlog.copies.eq(self.copy.valid & self.copy.ready),
         ]
+        with m.If(behind):
+            m.d.comb += [
+                self.signal.valid.eq(backlog.o.valid),
+                status.packet[16:].eq(Mux(backlog.copying, PacketType.COPY, PacketType.SIGNAL)),
+                status.interrupt.eq(backlog.interrupt),
+                status.ends.eq(backlog.ends),
+            ]
+        with m.If(backlog.ends):
+            m.d.sync += status.read.eq(status.read + 1)
+        m.d.sync += [begun.eq((begun | status.begins) & ~status.ends), flushed.eq(backlog.flush)]
         move = self.copy.payload.move
         m.d.comb += [getattr(move, name).eq(value) for name, value in fields[PacketType.COPY].items()]
         m.d.comb += self.copy.payload.windows.eq(control.windows)
@@ -215,7 +243,9 @@ class CommandProcessor(wiring.Component):
             m.d.sync += [state.eq(State.IDLE), status.read.eq(status.read + 1)]
 
         def give_up() -> None:
-            m.d.comb += [given_up.eq(1), status.ends.eq(1)]
+            m.d.comb += given_up.eq(1)
+            with m.If(~behind):
+                m.d.comb += status.ends.eq(1)
             m.d.sync += state.eq(State.IDLE)
 
         def fail(code: ValueLike, at: Signal | int = 0) -> None:
@@ -232,7 +262,10 @@ class CommandProcessor(wiring.Component):
             m.d.comb += [status.ends.eq(1), status.faulted.eq(1)]
             m.d.sync += [state.eq(State.STOPPED), status.read.eq(status.read + 1)]
 
-        with m.Switch(state):
+        with m.If(backlog.failed):
+            m.d.comb += backlog.flush.eq(1)
+            fail(backlog.code, backlog.address)
+        with m.Else(), m.Switch(state):
             with m.Case(State.IDLE):
                 m.d.comb += ring.o_ready.eq(1)
                 m.d.sync += [bits.eq(ring.o_bits), where.eq(ring.o_address), unreadable.eq(ring.o_error)]
@@ -263,7 +296,12 @@ class CommandProcessor(wiring.Component):
                     failed.eq(0),
                 ]
             with m.Case(State.EXECUTE):
-                with m.If(unreadable):
+                well = ~unreadable.any() & ~illegal & ~forbidden & ~beyond
+                copies = well & found[PacketType.COPY] & (move.bytes != 0)
+                with m.If(behind & ~copies & ~(well & found[PacketType.SIGNAL])):
+                    with m.If(~control.enable):
+                        give_up()
+                with m.Elif(unreadable):
                     readable_there = allows(m, control.windows, where, "read", "there")
                     fail(Mux(readable_there, _cause(unreadable), FaultCode.PROTECTION), where)
                 with m.Elif(illegal):
@@ -283,14 +321,20 @@ class CommandProcessor(wiring.Component):
                         give_up()
                 with m.Elif(found[PacketType.WAIT]):
                     m.d.sync += state.eq(State.LOOK)
+                with m.Elif(found[PacketType.SIGNAL] & behind):
+                    m.d.comb += backlog.i.valid.eq(1)
+                    with m.If(backlog.i.ready):
+                        m.d.sync += state.eq(State.IDLE)
+                    with m.Elif(~control.enable):
+                        give_up()
                 with m.Elif(found[PacketType.SIGNAL]):
                     m.d.comb += self.signal.valid.eq(1)
                     with m.If(self.signal.ready):
                         m.d.sync += state.eq(State.RESPONSE)
-                with m.Elif(found[PacketType.COPY] & (move.bytes != 0)):
-                    m.d.comb += self.copy.valid.eq(1)
-                    with m.If(self.copy.ready):
-                        m.d.sync += state.eq(State.COPY)
+                with m.Elif(copies):
+                    m.d.comb += [backlog.compares.eq(1), self.copy.valid.eq(backlog.compared & backlog.room)]
+                    with m.If(self.copy.valid & self.copy.ready):
+                        m.d.sync += state.eq(State.IDLE)
                     with m.Elif(~control.enable):
                         give_up()
                 with m.Else():
@@ -347,11 +391,6 @@ class CommandProcessor(wiring.Component):
                     fail(_cause(self.signal_error, FaultCode.MEMORY_WRITE), address)
                 with m.Elif(self.signal_done):
                     m.d.comb += status.interrupt.eq(signal["interrupt"])
-                    finish()
-            with m.Case(State.COPY):
-                with m.If(self.copy_done & (self.copy_code != 0)):
-                    fail(self.copy_code, self.copy_address)
-                with m.Elif(self.copy_done):
                     finish()
             with m.Case(State.STOPPED):
                 with m.If(control.fault_clear):

@@ -12,6 +12,9 @@ from gemel_rtl.interfaces import axi_write
 
 __all__ = ["Writer", "word_write"]
 
+OUTSTANDING = 4
+"""Words under way per ring."""
+
 
 def word_write(config: ChipConfig) -> data.StructLayout:
     """`value` goes to `address`, a multiple of 16; with `timestamp` the clock goes to `address` + 8."""
@@ -22,8 +25,8 @@ class Writer(wiring.Component):
     """Writes words of several rings in turn, each in one beat.
 
     Parameters: config; id_bits, bus_id: width and value of AWID.
-    Members: `word` (array over rings): streams of `word_write`s, one of a ring at a time; `clock`; bit r of `done`:
-    ring r's word is written, or, with `error`, the bus's response, it couldn't be; `bus`.
+    Members: `word` (array over rings): streams of `word_write`s; `clock`; bit r of `done`: ring r's oldest word is
+    written, or, with `error`, the bus's response, it couldn't be; `bus`.
     """
 
     def __init__(self, config: ChipConfig, *, id_bits: int = 2, bus_id: int = 0):
@@ -43,12 +46,12 @@ class Writer(wiring.Component):
         m = Module()
         rings = self.config.rings
         m.submodules.turns = turns = Turns(rings)
-        m.submodules.origins = origins = fifo.SyncFIFO(width=rings, depth=rings)
+        m.submodules.origins = origins = fifo.SyncFIFO(width=rings, depth=OUTSTANDING * rings)
         aw, w, b = self.bus.aw, self.bus.w, self.bus.b
         free = Signal()
         chosen = Signal(word_write(self.config))
         m.d.comb += [
-            free.eq((~aw.valid | aw.ready) & (~w.valid | w.ready)),
+            free.eq((~aw.valid | aw.ready) & (~w.valid | w.ready) & origins.w_rdy),
             turns.requests.eq(Cat(word.valid for word in self.word)),
             turns.taken.eq(free),
             origins.w_data.eq(turns.chosen),

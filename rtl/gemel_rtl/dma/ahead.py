@@ -3,7 +3,7 @@
 from typing import Any
 
 from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from gemel_rtl.dma.layouts import BEAT, BURST
@@ -12,13 +12,16 @@ from gemel_rtl.noc.queue import Queue
 
 __all__ = ["ReadAhead"]
 
+READ = data.StructLayout({"data": AXI_DATA_BITS, "error": 1})
+"""A beat that was read, or an error in its place."""
+
 
 class ReadAhead(wiring.Component):
     """A burst goes on only once there is room for all its beats, so that `beats` are always taken and nobody else on
     the bus waits for what becomes of them.
 
     Parameters: depth (beats, no fewer than a burst has).
-    Members: `i` (bursts), `asked` (bursts: those that go on), `beats` (what comes for them), `o` (words of memory).
+    Members: `i` (bursts), `asked` (bursts: those that go on), `beats` (what comes for them), `o` (the same).
     """
 
     def __init__(self, depth: int):
@@ -28,13 +31,13 @@ class ReadAhead(wiring.Component):
                 "i": In(stream.Signature(BURST)),
                 "asked": Out(stream.Signature(BURST)),
                 "beats": In(stream.Signature(BEAT)),
-                "o": Out(stream.Signature(AXI_DATA_BITS)),
+                "o": Out(stream.Signature(READ)),
             }
         )
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        m.submodules.buffer = buffer = Queue(AXI_DATA_BITS, self.depth)
+        m.submodules.buffer = buffer = Queue(READ, self.depth)
         wiring.connect(m, buffer.o, wiring.flipped(self.o))
         burst = self.i.payload
         room = Signal(range(self.depth + 1), init=self.depth)
@@ -46,7 +49,8 @@ class ReadAhead(wiring.Component):
             self.i.ready.eq(self.asked.ready & able),
             asked.eq(self.asked.valid & self.asked.ready),
             given.eq(self.o.valid & self.o.ready),
-            buffer.i.payload.eq(self.beats.payload.data),
+            buffer.i.payload.data.eq(self.beats.payload.data),
+            buffer.i.payload.error.eq(self.beats.payload.error),
             buffer.i.valid.eq(self.beats.valid),
             self.beats.ready.eq(buffer.i.ready),
         ]

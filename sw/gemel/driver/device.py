@@ -322,12 +322,6 @@ class Device:
         now = self.backend.cycles
         causes = self._chip.read("irq_status")
         self._chip.write("irq_status", causes)
-        for ring in self._rings:
-            if causes >> FAULTS + ring.number & 1:
-                program = ring.under_way[0].program if ring.under_way else None
-                core = self._cores[ring.page.read("fault_core")]
-                self._faults[ring.number] = faults.read_fault(ring.page, core, program)
-                ring.page.write("fault_clear", 1)
         noted: Channels | None = None  # what memory did is the first launch's whose end is seen
         for ring in self._rings:
             while ring.under_way and ring.under_way[0].number <= ring.done:
@@ -340,6 +334,11 @@ class Device:
                 if not launch.cores:
                     self._count_copies()
                 self._note(launch, now, noted)
+            if causes >> FAULTS + ring.number & 1:  # the ring stands: what has ended did so before it
+                program = ring.under_way[0].program if ring.under_way else None
+                core = self._cores[ring.page.read("fault_core")]
+                self._faults[ring.number] = faults.read_fault(ring.page, core, program)
+                ring.page.write("fault_clear", 1)
 
     def _count_memory(self) -> Channels:
         """What the channels of DRAM did since this was called last."""

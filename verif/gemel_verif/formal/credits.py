@@ -60,7 +60,7 @@ class AheadProperties(_Credits):
             assume(~unit.beats.valid | (owed != 0)),
         ]
         m.d.sync += owed.eq(owed + Mux(asked, beats, 0) - came)
-        inside = self._numbered(m, came, unit.beats.payload.data, gone, unit.o.payload)
+        inside = self._numbered(m, came, unit.beats.payload.data, gone, unit.o.payload.data)
         held(m, unit.asked, "asked", must)
         m.d.comb += [
             must(unit.beats.ready | ~unit.beats.valid),
