@@ -170,8 +170,12 @@ def test_bench_copy(gemel):
     assert code == 0
     expected = {"cycles": None, "bytes": 10_000, "copies": 10, "bandwidth_utilisation": None, "exact": True}
     assert json.loads(out) == expected
+    code, out, _ = gemel("bench", "copy", *options, "--count", "3", "--backend", "golden", "--chip", "nano", "--json")
+    assert (code, json.loads(out)) == (0, expected | {"bytes": 3000, "copies": 3})
     code, _, err = gemel("bench", "copy", "--size", "0", "--backend", "golden", "--chip", "nano")
     assert code == 2 and "a copy has at least 1 byte here, not 0" in err
+    code, _, err = gemel("bench", "copy", "--count", "0", "--backend", "golden", "--chip", "nano")
+    assert code == 2 and "there is at least 1 copy here, not 0" in err
 
 
 def test_bench_tells_a_wrong_result(gemel, monkeypatch):

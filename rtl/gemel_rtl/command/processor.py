@@ -78,7 +78,8 @@ Status = wiring.Signature(
     }
 )
 """What a ring's page of registers shows; `interrupt` and `faulted` are pulses for irq_status. For timelines: pulses as
-a packet begins and as it ends or is given up, and `packet`: bits 0-15 its index, 16-23 its type."""
+a packet begins, all before it having ended, and as it ends or is given up, and `packet`: bits 0-15 its index, 16-23 its
+type."""
 
 
 class CommandProcessor(wiring.Component):

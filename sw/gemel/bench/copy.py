@@ -37,18 +37,21 @@ def run(
     *,
     size: int,
     total: int = 4 << 20,
+    count: int | None = None,
     source_offset: int = 0,
     target_offset: int = 0,
     seed: int = 0,
 ) -> CopyFigures:
-    """Copy about `total` bytes in copies of `size` bytes, one after the other in one stream, and check every byte.
+    """Queue `count` copies of `size` bytes, or copies of about `total` bytes, in one stream, and check every byte.
 
     Both ends begin so many bytes after a beat. Cycles are those between an event before and one after all of them.
-    Raises ValueError for a size below 1.
+    Raises ValueError for a size or a count below 1.
     """
     if size < 1:
         raise ValueError(f"a copy has at least 1 byte here, not {size}")
-    count = max(1, total // size)
+    if count is not None and count < 1:
+        raise ValueError(f"there is at least 1 copy here, not {count}")
+    count = max(1, total // size) if count is None else count
     data = np.random.default_rng(seed).integers(0, 256, count * size, np.uint8)
     source, target = (device.alloc(offset + data.size + WORD) for offset in (source_offset, target_offset))
     source.write(data, offset=source_offset)

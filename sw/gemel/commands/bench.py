@@ -316,6 +316,7 @@ def dma(
 def copy(
     size: Annotated[int, typer.Option("--size", help="bytes of a copy")] = 1 << 20,
     total: Annotated[int, typer.Option("--bytes", min=1, help="bytes moved, about")] = 4 << 20,
+    count: Annotated[int | None, typer.Option("--count", help="copies, whatever --bytes says")] = None,
     source_offset: Annotated[int, typer.Option("--source-offset", min=0, help="bytes behind a beat's begin")] = 0,
     target_offset: Annotated[int, typer.Option("--target-offset", min=0, help="bytes behind a beat's begin")] = 0,
     chip: ChipName = "inference",
@@ -325,13 +326,13 @@ def copy(
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
-    """Measure the copy engine: copies from memory to memory, one after the other."""
+    """Measure the copy engine: copies from memory to memory, queued in one stream."""
     import gemel
     from gemel.bench.copy import run
 
     with gemel.open(chip, backend, latency=latency, bandwidth=bandwidth) as device:
         offsets = {"source_offset": source_offset, "target_offset": target_offset}
-        found = run(device, size=size, total=total, seed=seed, **offsets)
+        found = run(device, size=size, total=total, count=count, seed=seed, **offsets)
     _finish(f"copies of {size} bytes on {chip} ({backend})", found.as_dict(), json)
 
 
