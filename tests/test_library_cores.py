@@ -12,7 +12,7 @@ from gemel import Device, Tensor
 from gemel.driver.recording import recording
 
 SHAPE = (64, 96)
-ALONE = {"fill", "copy_mx", "copy_fp8"}
+ALONE = {"fill"}
 """What one core does."""
 OTHERS = {"assemble", "disassemble", "empty", "kernel", "open", "reg", "tensor"}
 """What is no kernel."""

@@ -1,6 +1,7 @@
 """Convolutions, copies and gathered rows on several cores of the golden chip: the bytes of one, and who has what."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 import pytest
@@ -68,6 +69,32 @@ VIEWS: dict[str, Callable[[Tensor], Tensor]] = {
 def test_copies(quad: Device, rng: np.random.Generator, view: str, target: str) -> None:
     x = VIEWS[view](gemel.tensor(quad, rng.standard_normal((131, 1100)), "bf16"))
     same(lambda cores: gemel.copy(x, target, cores=cores))
+
+
+QUANTISED: dict[str, Callable[..., tuple[Tensor, Tensor]]] = {
+    "mx": gemel.copy_mx,
+    "fp8": gemel.copy_fp8,
+    "fp8 by group": partial(gemel.copy_fp8, by_group=True),
+}
+
+
+@pytest.mark.parametrize("view", ["dense", "columns", "transposed"])
+@pytest.mark.parametrize("kind", QUANTISED)
+def test_quantised_copies(quad: Device, rng: np.random.Generator, kind: str, view: str) -> None:
+    x = VIEWS[view](gemel.tensor(quad, rng.standard_normal((401, 300)), "bf16"))
+    x = x[:, 20:290] if view == "columns" else x
+    same(lambda cores: QUANTISED[kind](x, cores=cores))
+
+
+def test_who_quantises_what(rng: np.random.Generator) -> None:
+    """A core for each of the two channels from 32 K elements each on; rows of less than a scale's bytes stay on one."""
+    with recording() as record, gemel.open("quad", "golden", memory_bytes=4 << 20) as device:
+        for shape in ((256, 256), (255, 256), (3, 256, 128), (40_000, 3), (33_000, 3)):
+            gemel.copy_fp8(gemel.empty(device, shape, "bf16"))
+        gemel.copy_mx(gemel.empty(device, (33_000, 4), "bf16"))
+        gemel.copy_mx(gemel.empty(device, (512, 256), "bf16"), cores=4)
+    launches = [list(launch.counters) for launch in record.devices[0].launches]
+    assert launches == [[0, 1], [0], [0, 1], [0], [0], [0, 1], [0, 1, 2, 3]]
 
 
 def test_four_bit_copies(quad: Device, rng: np.random.Generator) -> None:

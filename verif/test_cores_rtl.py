@@ -122,3 +122,9 @@ def test_columns_of_scattered_rows_are_shared(
         return (tables[cores],)
 
     assert (found := speedup(device, run)) >= 0.9, found
+
+
+def test_quantised_copies_are_shared(device: Device, rng: np.random.Generator) -> None:
+    """Scales go from a place of each core's own to their tensor; the memory's one channel is the bound."""
+    x = gemel.tensor(device, rng.standard_normal((256, 257), np.float32), "bf16")
+    assert (found := speedup(device, lambda cores: gemel.copy_fp8(x, cores=cores))) >= 0.85, found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -54,26 +55,26 @@ def copy(
     return found
 
 
-def copy_mx(x: Values, dtype: str = "e4m3") -> tuple[Any, Any]:
+def copy_mx(x: Values, dtype: str = "e4m3", *, cores: int | None = None) -> tuple[Any, Any]:
     """(codes, scales) of x (..., C) in MX, as `quantise_mx` gives them, by a copy: the vector core has no part in it.
 
     x: fp32, bf16, fp16 or FP8, any view; dtype: e4m3 or e5m2; scales: e8m0 (..., ceil(C / 32)), of an array their
-    codes.
+    codes. cores: as `copy`'s.
     """
     target = format_of(dtype)
     _check("copy_mx", x, target, NARROW)
     if not isinstance(x, Tensor):
         return _padded(microscaling.REFERENCES["quantise_mx"], x, target.name, MX_BLOCK)
     scales = empty(x.device, _blocks(x, MX_BLOCK), FORMATS["e8m0"])
-    return _quantised(x, target, scales, MX_BLOCK, BlockScale.MX), scales
+    return _quantised(x, target, scales, MX_BLOCK, BlockScale.MX, cores), scales
 
 
-def copy_fp8(x: Values, dtype: str = "e4m3", *, by_group: bool = False) -> tuple[Any, Any]:
+def copy_fp8(x: Values, dtype: str = "e4m3", *, by_group: bool = False, cores: int | None = None) -> tuple[Any, Any]:
     """(codes, scales) of x (..., C) in FP8 with an fp32 scale for each 1 x 128 elements, by a copy.
 
     As `quantise(x, dtype, by="1x128")` gives them for amax below 2^126. x: fp32, bf16, fp16 or FP8, any view; dtype:
     e4m3 or e5m2; scales: (..., ceil(C / 128)). by_group: those of a matrix are the view of a (ceil(C / 128), R) tensor,
-    which `matmul` takes as `a_scale`.
+    which `matmul` takes as `a_scale`. cores: as `copy`'s.
     """
     target = format_of(dtype)
     _check("copy_fp8", x, target, NARROW)
@@ -83,7 +84,7 @@ def copy_fp8(x: Values, dtype: str = "e4m3", *, by_group: bool = False) -> tuple
         return _padded(quantise.REFERENCES["quantise"], x, target.name, FP8_BLOCK, by="1x128")
     shape = _blocks(x, FP8_BLOCK)
     scales = empty(x.device, shape[::-1], "fp32").T if by_group else empty(x.device, shape, "fp32")
-    return _quantised(x, target, scales, FP8_BLOCK, BlockScale.FP32), scales
+    return _quantised(x, target, scales, FP8_BLOCK, BlockScale.FP32, cores), scales
 
 
 def conversion(name: str, x: Values, target: Format, scale: float = 1.0) -> dict[str, int]:
@@ -139,22 +140,35 @@ def _run(spec: CopySpec, x: Tensor, found: Tensor, cores: int | None = None) -> 
     available = movers_for(x.device, cores)
     if x.size:
         piece, steps = share_copy(spec, 1 if x.buffer is found.buffer else len(available))
-        arguments = [[x.address + source, found.address + target] for source, target in steps]
+        arguments = [[x.address + source, found.address + target] for source, target, _ in steps]
         x.device.run(copy_program(x.device.config, piece), arguments, cores=available[: len(steps)], name="copy")
 
 
-def _quantised(x: Tensor, target: Format, scales: Tensor, block: int, kind: BlockScale) -> Tensor:
+def _quantised(x: Tensor, target: Format, scales: Tensor, block: int, kind: BlockScale, cores: int | None) -> Tensor:
     codes = empty(x.device, x.shape, target)
+    if not x.size:
+        return codes
     spec = CopySpec(
         axes=_axes(x, codes, scales),
         source=_size(x),
         target=1,
         block=block,
         scales=scales.address - codes.address,
+        scale=_size(scales),
         split=scales.shape[-1] > 1 and scales.strides[-1] != _size(scales),
         how={"source_format": x.format.code, "target_format": target.code, "block_scale": kind},
     )
-    _run(spec, x, codes)
+    available = movers_for(x.device, cores)
+    piece, steps = share_copy(spec, len(available))
+    arguments = [[x.address + source, codes.address + target] for source, target, _ in steps]
+    if piece.staged:
+        places = empty(x.device, (steps[-1][1] + piece.scale_bytes,), "int8")
+        piece = replace(piece, scales=places.address - codes.address)
+        arguments = [
+            [*both, places.address + target, scales.address + to]
+            for both, (_, target, to) in zip(arguments, steps, strict=True)
+        ]
+    x.device.run(copy_program(x.device.config, piece), arguments, cores=available[: len(steps)], name="copy")
     return codes
 
 

@@ -15,8 +15,8 @@ from gemel_golden.isa import Opcode
 
 __all__ = ["LEAST", "Axis", "CopySpec", "copy_program", "share_copy"]
 
-SOURCE, TARGET = 1, 2
-"""Registers with the addresses of what is read and of what is written."""
+SOURCE, TARGET, STAGED, SCALES = 1, 2, 3, 4
+"""Registers with the addresses of what is read and of what is written, and of the scales where they are staged."""
 MASK = (1 << 64) - 1
 PIECE = 32 << 10
 """Bytes of a piece in L1 at most: together they hide the memory's latency."""
@@ -26,6 +26,8 @@ CONVERTED_BYTES = 16 << 10
 """Bytes of a row that is converted at most."""
 LEAST = 4 << 10
 """Bytes of a core's piece at least."""
+LEAST_STAGED = 32 << 10
+"""Bytes of a core's codes at least where its scales are staged, which costs two latencies of the memory and more."""
 TURNED_BYTES = 512
 """Bytes of a turned row in a piece at most."""
 
@@ -51,7 +53,10 @@ class CopySpec:
 
     block: elements of the last axis that share a scale, whose rows follow the target's address by `scales` bytes, or
     none (0), and then axes may go in any order. The last axis's bytes in the scales are from block to block; `split`
-    where they lie apart. how: the fields of STORE_CONVERT, none for a plain copy.
+    where they lie apart; `scale`: bytes of one. how: the fields of STORE_CONVERT, none for a plain copy.
+
+    staged: the instruction's distance between codes and scales is that of every core, so the scales first go to a place
+    of their core's own, and from there to their tensor.
     """
 
     axes: tuple[Axis, ...]
@@ -60,7 +65,26 @@ class CopySpec:
     block: int = 0
     scales: int = 0
     split: bool = False
+    scale: int = 0
+    staged: bool = False
     how: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def of_scales(self) -> CopySpec:
+        """The plain copy of the scales, from strides to the same ones."""
+        *axes, last = self.axes
+        sizes = [*(axis.size for axis in axes), -(-last.size // self.block)]
+        strides = [*(axis.scales for axis in axes), last.scales]
+        return CopySpec(
+            axes=tuple(Axis(size, stride, stride) for size, stride in zip(sizes, strides, strict=True)),
+            source=self.scale,
+            target=self.scale,
+        )
+
+    @property
+    def scale_bytes(self) -> int:
+        """Bytes from the first scale to the last."""
+        return sum((axis.size - 1) * axis.target for axis in self.of_scales.axes) + self.scale
 
     def rows(self) -> tuple[list[Axis], Axis | None]:
         """Axes of the loops, the last one along the target's rows; and the one along the source's, if it's another."""
@@ -94,17 +118,17 @@ def _joined(axes: list[Axis]) -> list[Axis]:
 
 
 class _Builder:
-    """Builds the program of one copy; `build` gives the bytes."""
+    """Builds the program of one copy in a schedule, from the address in one register to that in another."""
 
-    def __init__(self, config: ChipConfig, spec: CopySpec):
-        self.spec = spec
+    def __init__(self, config: ChipConfig, spec: CopySpec, schedule: Schedule, source: int, target: int):
+        self.spec, self.source, self.target = spec, source, target
         self.piece = min(PIECE, config.l1_bytes // PIECES)
         self.places = [Region(start, self.piece) for start in range(0, config.l1_bytes - self.piece + 1, self.piece)]
-        self.schedule = Schedule()
+        self.schedule = schedule
         self.number = 0
 
-    def build(self) -> bytes:
-        """The program's bytes."""
+    def build(self) -> None:
+        """Emit the instructions."""
         (*axes, along), turned = self.spec.rows()
         # The longest one by the instruction, the others here.
         lines = turned or max(axes, key=lambda axis: axis.size, default=Axis(1, 0, 0))
@@ -117,7 +141,6 @@ class _Builder:
                 sum(i * axis.scales for i, axis in steps),
             )
             self._matrix(at, lines, along, turn=turned is not None)
-        return self.schedule.encode()
 
     def _matrix(self, at: tuple[int, int, int], lines: Axis, along: Axis, *, turn: bool) -> None:
         """Rows `along` one axis of the target, as many as there are `lines`."""
@@ -141,8 +164,10 @@ class _Builder:
                 self._turn(source, place, pitch, rows, count, along.source)
             else:
                 whole = {"valid1": rows, "valid_bytes": count * size, "stride1": lines.source}
-                self._emit(Opcode.LOAD, shape | whole | {"mem_reg": SOURCE, "mem": source & MASK}, writes=[place])
-            values = shape | dict(self.spec.how) | {"mem_reg": TARGET, "mem": target & MASK, "stride1": lines.target}
+                self._emit(Opcode.LOAD, shape | whole | {"mem_reg": self.source, "mem": source & MASK}, writes=[place])
+            values = (
+                shape | dict(self.spec.how) | {"mem_reg": self.target, "mem": target & MASK, "stride1": lines.target}
+            )
             if self.spec.block:
                 scales = at[2] + row * lines.scales + start // self.spec.block * along.scales
                 values |= {"scales": self.spec.scales + scales - target, "scale_stride": lines.scales}
@@ -152,7 +177,12 @@ class _Builder:
         """Load `rows` rows of `columns` elements of the source as columns."""
         size = self.spec.source
         for first, count in cut(rows, WORD // size):
-            values = {"mem_reg": SOURCE, "mem": (source + first * stride) & MASK, "stride1": stride, "count1": count}
+            values = {
+                "mem_reg": self.source,
+                "mem": (source + first * stride) & MASK,
+                "stride1": stride,
+                "count1": count,
+            }
             values |= {"l1": place.address + first * size, "pitch": pitch, "bytes": columns * size}
             values |= {"element": size.bit_length() - 1}
             self._emit(Opcode.LOAD_TRANSPOSED, values, writes=[place])
@@ -162,22 +192,34 @@ class _Builder:
 
 
 def copy_program(config: ChipConfig, spec: CopySpec) -> bytes:
-    """The program's bytes; registers 1 and 2 have the addresses of source and target."""
-    return _Builder(config, spec).build()
+    """The program's bytes; registers 1 and 2 have the addresses of source and target, 3 and 4 those of staged scales
+    and of their tensor."""
+    schedule = Schedule()
+    _Builder(config, spec, schedule, SOURCE, TARGET).build()
+    if spec.staged:
+        schedule.fence()
+        _Builder(config, spec.of_scales, schedule, STAGED, SCALES).build()
+    return schedule.encode()
 
 
-def share_copy(spec: CopySpec, cores: int) -> tuple[CopySpec, list[tuple[int, int]]]:
-    """A core's piece of a copy without block scales, and by core the bytes to where it begins in source and target.
+def share_copy(spec: CopySpec, cores: int) -> tuple[CopySpec, list[tuple[int, int, int]]]:
+    """A core's piece of a copy, and by core the bytes to where it begins in source, target and scales.
 
     Pieces of the outermost axis of the target that is long enough; where they overlap, they give the same bytes.
+    With block scales these are staged, at the same distance from every core's codes.
     """
     elements, size = math.prod(axis.size for axis in spec.axes), min(spec.source, spec.target)
-    for count in range(1 if spec.block else min(cores, elements * size // LEAST), 1, -1):
-        for number, axis in sorted(enumerate(spec.axes), key=lambda each: -each[1].target):
+    least = LEAST_STAGED if spec.block else LEAST
+    for count in range(min(cores, elements * size // least), 1, -1):
+        axes = [*enumerate(spec.axes)][: -1 if spec.block else None]
+        for number, axis in sorted(axes, key=lambda each: -each[1].target):
             beside = (axis.source, axis.target) == (spec.source, spec.target)
             parts = parts_of(axis.size, count, granule=WORD // size if beside else 1)
-            if parts is not None:
-                axes = (*spec.axes[:number], replace(axis, size=parts.size), *spec.axes[number + 1 :])
-                steps = [(start * axis.source, start * axis.target) for start in parts.starts]
-                return replace(spec, axes=axes), steps
-    return spec, [(0, 0)]
+            if parts is None:
+                continue
+            cut = (*spec.axes[:number], replace(axis, size=parts.size), *spec.axes[number + 1 :])
+            piece = replace(spec, axes=cut, staged=spec.block > 0)
+            steps = [(start * axis.source, start * axis.target, start * axis.scales) for start in parts.starts]
+            if not piece.staged or steps[-1][1] - steps[-2][1] >= piece.scale_bytes:
+                return piece, steps
+    return spec, [(0, 0, 0)]

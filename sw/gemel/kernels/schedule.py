@@ -108,7 +108,7 @@ class Schedule:
                 continue
             giver = self._giver(producer, needed)
             if giver is None:
-                self._fence()
+                self.fence()
             elif len(entry.waits) < _SYNCS:
                 self._wait(entry, entry.unit, giver)
             else:
@@ -143,7 +143,7 @@ class Schedule:
         carrier.after = dict(self._last[carrier.unit])
         self._entries.append(carrier)
 
-    def _fence(self) -> None:
+    def fence(self) -> None:
         """Let all that follows come after all that was emitted."""
         for known in self._last.values():
             known.update({unit: len(self._entries) for unit in _UNITS})
