@@ -10,6 +10,7 @@ import pytest
 import gemel
 from gemel import Device, Tensor
 from gemel.driver.recording import recording
+from gemel.dtypes import to_codes
 
 SHAPE = (64, 96)
 ALONE = {"fill"}
@@ -63,6 +64,24 @@ def test_bytes_and_launches(name: str, values: np.ndarray) -> None:
     for others in counts[1:]:
         for one, other in zip(counts[0], others, strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("kind", ["numbers", "a NaN", "zeros", "integers"])
+@pytest.mark.parametrize("kernel", [gemel.max, gemel.amax])
+def test_the_largest_of_all_is_shared(kernel: Callable[..., Any], kind: str, rng: np.random.Generator) -> None:
+    """Rows may go in any order: their results have one core's bits, whatever NaN or zero is among them."""
+    x = rng.standard_normal(33_000, np.float32)
+    if kind == "a NaN":
+        x[[77, 32_999]] = np.array([0x7FC1_2345, 0xFFC0_0001], np.uint32).view(np.float32)
+    if kind == "zeros":
+        x = np.where(x < 1, np.float32(-0.0), np.float32(0.0))
+    if kind == "integers":
+        x = (x * 20).astype(np.int8) if kernel is gemel.amax else (x * 1e8).astype(np.int32)
+    with recording() as record, gemel.open("quad", "golden", memory_bytes=4 << 20) as device:
+        found = [kernel(gemel.tensor(device, x), cores=cores).codes() for cores in (3, 1)]
+    np.testing.assert_array_equal(*found)
+    np.testing.assert_array_equal(found[0], to_codes(kernel(x))[0])
+    assert max(len(launch.counters) for launch in record.devices[0].launches) == 3
 
 
 @pytest.mark.parametrize("name", CALLS)

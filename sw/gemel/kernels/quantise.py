@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -67,7 +68,8 @@ def _by_row(x: Tile, *, most: float, to: str) -> tuple[Tile, Tile]:
 def amax(x: Values, axis: int | None = None, *, cores: int | None = None) -> Any:
     """The largest magnitude, FP32: of all elements, (1,), or along the last dimension (-1) or the first of two (0)."""
     if axis is None:
-        return whole("amax", x, _amax_all, _largest, axis=0, cores=cores).reshape(1)
+        each = partial(call, _amax, axis=1)
+        return whole("amax", x, _amax_all, _largest, axis=0, each=each, cores=cores).reshape(1)
     if axis not in (-1, 0):
         raise ValueError(f"amax goes along the last dimension (-1), the first (0), or over all (None), not {axis}")
     matrix = _matrix("amax", x) if axis == 0 else rows(x)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from gemel import lang
 from gemel.kernels.rows import Values, call, cut, like, rows, shaped
+from gemel.kernels.split import cores_for
 from gemel.lang import Kernel, Tile, kernel
 from gemel.tensors import Tensor, empty
 
 __all__ = ["REFERENCES", "argmax", "argmin", "cumsum", "max", "mean", "min", "sum", "whole"]
 
 Axis = int | None
+SHARED = 1 << 15
+"""Elements from which on cores share what one number is made of, in a launch more."""
 
 
 @kernel
@@ -38,21 +42,48 @@ def _cumsum(x: Tile, *, to: str) -> Tile:
     return x.cumsum().astype(to)
 
 
-def whole(what: str, x: Values, of: Kernel, fold: Kernel, *args: Any, cores: int | None = None, **options: Any) -> Any:
+def whole(
+    what: str,
+    x: Values,
+    of: Kernel,
+    fold: Kernel,
+    *args: Any,
+    each: Callable[..., Any] | None = None,
+    cores: int | None = None,
+    **options: Any,
+) -> Any:
     """One number (1, 1) of all elements: `of` for matrices of them, `fold` for a column of what it gives.
 
-    Dense operands are cut into rows of 512 elements, and what is left is a matrix of its own.
+    Dense operands are cut into rows of 128 elements, and what is left is a matrix of its own. each: `of` of each row,
+    where rows may be taken in any order: cores share them, and one goes on with what they give.
     """
     if not x.size:
         raise ValueError(f"{what}: x has shape {x.shape}; it needs at least one element")
+    if each is not None and isinstance(x, Tensor) and x.size >= SHARED and len(cores_for(x.device, cores)) > 1:
+        x = _of_rows(x, each, cores)
     pieces = [piece for (piece,) in cut([x])]
     if isinstance(x, Tensor):
-        parts = empty(x.device, (len(pieces), 1), "fp32" if x.dtype != "int32" else "int32")
+        parts = empty(x.device, (len(pieces), 1), _wide(x))
         for i, piece in enumerate(pieces):
             call(of, piece, out=parts[i : i + 1, :], cores=cores)
     else:
         parts = np.concatenate([call(of, piece, cores=cores) for piece in pieces])
     return call(fold, parts, *args, **options, cores=cores)
+
+
+def _wide(x: Values) -> str:
+    """The format of what is found."""
+    return "int32" if like(x, None) == "int32" else "fp32"
+
+
+def _of_rows(x: Tensor, each: Callable[..., Any], cores: int | None) -> Tensor:
+    """What `each` gives of every row."""
+    pieces = [piece for (piece,) in cut([x])]
+    ends = np.cumsum([piece.shape[0] for piece in pieces])
+    found = empty(x.device, (int(ends[-1]), 1), _wide(x))
+    for piece, end in zip(pieces, ends, strict=True):
+        each(piece, out=found[int(end) - piece.shape[0] : int(end), :], cores=cores)
+    return found.reshape(found.size)
 
 
 def _shape(x: Values, axis: int, keepdims: bool) -> tuple[int, ...]:
@@ -81,7 +112,10 @@ def _reduced(
     to = like(x, dtype)
     if axis is None:
         factor = (1.0 / x.size,) if mean and x.size else ()
-        found = whole("mean" if mean else name, x, _ALL[name], _reduce, *factor, name=name, axis=0, to=to, cores=cores)
+        each = None if name == "sum" else partial(call, _reduce, name=name, axis=1, to=_wide(x))
+        found = whole(
+            "mean" if mean else name, x, _ALL[name], _reduce, *factor, name=name, axis=0, to=to, each=each, cores=cores
+        )
         return found.reshape(*(1,) * (x.ndim if keepdims else 1))
     along = _axis("mean" if mean else name, x, axis)
     factor = (1.0 / x.shape[-1 if along else 0],) if mean else ()
