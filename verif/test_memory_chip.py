@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import gemel
+from gemel.bench.copy import run as run_copy
 from gemel.bench.decode import run_decode
 from gemel.bench.matmul import from_memory, product_of
 from gemel.driver.faults import DeviceFault
@@ -139,6 +140,14 @@ def test_the_host_waits_for_nothing_else(device: gemel.Device, rng: np.random.Ge
     assert copies[0].done and not copies[1].done
     streams[0].synchronize()
     np.testing.assert_array_equal(target.read(), data)
+
+
+def test_a_copy_takes_what_the_memory_gives(device: gemel.Device) -> None:
+    """Reads and writes of 400 KB on one bus, refresh on."""
+    copy = run_copy(device, size=200_000, count=2)
+    assert copy.exact and copy.cycles is not None
+    assert copy.bandwidth_utilisation == copy.bytes / (32 * copy.cycles)
+    assert copy.bandwidth_utilisation >= 0.85, copy
 
 
 def test_an_ideal_memory_has_no_flips() -> None:

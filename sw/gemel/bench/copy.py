@@ -18,7 +18,7 @@ class CopyFigures:
     """What the benchmark tells; `cycles` and what follows from them are ``None`` on a chip without a clock.
 
     `bytes`: moved in one direction; `bandwidth_utilisation`: their share of what the engine's port, or the memory,
-    moves that way.
+    moves that way; DRAM's reads and writes share its bus, so that a copy takes it twice.
     """
 
     cycles: int | None
@@ -69,6 +69,11 @@ def run(
         cycles=cycles,
         bytes=data.size,
         copies=count,
-        bandwidth_utilisation=data.size / (cycles * min(device.bandwidth, WORD)) if cycles else None,
+        bandwidth_utilisation=data.size / (cycles * _rate(device)) if cycles else None,
         exact=np.array_equal(target.read(), expected),
     )
+
+
+def _rate(device: Device) -> float:
+    """Bytes that could be copied in a cycle."""
+    return min(device.bandwidth / (2 if device.config.drams else 1), WORD)
