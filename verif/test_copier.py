@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import gemel
-from gemel import Device, DeviceFault, Event, Program, Stream, reg
+from gemel import Device, DeviceFault, Event, Launch, Program, Stream, reg
 from gemel.sim.rtl_backend import RtlBackend
 from gemel_golden.isa import FaultCode, Unit
 from gemel_golden.registers import COPY_COUNTS
@@ -76,9 +76,9 @@ def test_long_copies(device: Device, rng: np.random.Generator, bus: int) -> None
         np.testing.assert_array_equal(target.read(), expected)
 
 
-def outcome(stream: Stream, target: int, source: int, size: int) -> str:
+def outcome(launch: Launch) -> str:
     try:
-        stream.copy(target, source, size).wait(timeout_cycles=50_000)
+        launch.wait(timeout_cycles=50_000)
     except DeviceFault as fault:
         return str(fault)
     return "well"
@@ -111,7 +111,7 @@ def test_windows(devices: tuple[Device, Device], rng: np.random.Generator) -> No
             size = int(rng.integers(1, 6 * PAGE))
             target, source = (area.address + 7 * PAGE * part + int(rng.integers(7 * PAGE - size)) for part in (0, 1))
             before = area.read()
-            sentences.append(outcome(stream, target, source, size))
+            sentences.append(outcome(stream.copy(target, source, size)))
             if sentences[-1] != "well":
                 np.testing.assert_array_equal(area.read(), before)
         found.append(sentences)
@@ -143,7 +143,7 @@ def test_the_end_of_memory(devices: tuple[Device, Device], rng: np.random.Genera
             before = device.memory.copy()
             near = place.address + 100
             target, source = (near, beyond) if reads else (beyond, near)
-            found[-1].append(outcome(stream, target, source, size))
+            found[-1].append(outcome(stream.copy(target, source, size)))
             rings = slice(device._rings[0].base, device._rings[-1].base + device._rings[-1].size)
             for part in (rings, slice(target, target + size)):  # of the target a fault may leave anything
                 before[part] = device.memory[part]
@@ -284,14 +284,7 @@ def test_a_fault_among_copies(devices: tuple[Device, Device], rng: np.random.Gen
             launches.append(streams[part].copy(target, source, size))
             if index % 5 == 0:
                 streams[part].record()
-        outcomes = []
-        for launch in launches:
-            try:
-                launch.wait()
-                outcomes.append("well")
-            except DeviceFault as fault:
-                outcomes.append(str(fault))
-        found.append(outcomes)
+        found.append([outcome(launch) for launch in launches])
         left.append(buffer.read())
         for stream in streams:
             stream.close()

@@ -58,9 +58,10 @@ def gather() -> dict[str, Any]:
         "tools": {name: shutil.which(name) for name in TOOLS} | {name: _version(name) for name in PACKAGES},
         "cache": {
             "directory": str(home),
-            "simulators": len([path for path in home.glob("sim/*") if path.is_dir()]),
-            "verilog": len([path for path in home.glob("verilog/*") if path.is_dir()]),
-            "vector": len([path for path in home.glob("vector/*") if path.is_dir()]),
+            **{
+                name: sum(path.is_dir() for path in home.glob(f"{kind}/*"))
+                for name, kind in (("simulators", "sim"), ("verilog", "verilog"), ("vector", "vector"))
+            },
             "bytes": sum(path.stat().st_size for path in home.rglob("*") if path.is_file()),
         },
     }

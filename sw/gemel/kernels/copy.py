@@ -136,18 +136,24 @@ def _axes(x: Tensor, out: Tensor, scales: Tensor | None = None, *, whole: bool =
     return tuple(Axis(*axis) for axis in zip(shape, *strides, beside, strict=True))
 
 
-def _run(spec: CopySpec, x: Tensor, found: Tensor, cores: int | None = None) -> None:
+def _run(spec: CopySpec, x: Tensor, found: Tensor, cores: int | None, scales: Tensor | None = None) -> None:
     available = movers_for(x.device, cores)
-    if x.size:
-        piece, steps = share_copy(spec, 1 if x.buffer is found.buffer else len(available))
-        arguments = [[x.address + source, found.address + target] for source, target, _ in steps]
-        x.device.run(copy_program(x.device.config, piece), arguments, cores=available[: len(steps)], name="copy")
+    if not x.size:
+        return
+    piece, steps = share_copy(spec, 1 if x.buffer is found.buffer else len(available))
+    arguments = [[x.address + source, found.address + target] for source, target, _ in steps]
+    if scales is not None and piece.staged:
+        places = empty(x.device, (steps[-1][1] + piece.scale_bytes,), "int8")
+        piece = replace(piece, scales=places.address - found.address)
+        arguments = [
+            [*both, places.address + target, scales.address + to]
+            for both, (_, target, to) in zip(arguments, steps, strict=True)
+        ]
+    x.device.run(copy_program(x.device.config, piece), arguments, cores=available[: len(steps)], name="copy")
 
 
 def _quantised(x: Tensor, target: Format, scales: Tensor, block: int, kind: BlockScale, cores: int | None) -> Tensor:
     codes = empty(x.device, x.shape, target)
-    if not x.size:
-        return codes
     spec = CopySpec(
         axes=_axes(x, codes, scales),
         source=_size(x),
@@ -158,17 +164,7 @@ def _quantised(x: Tensor, target: Format, scales: Tensor, block: int, kind: Bloc
         split=scales.shape[-1] > 1 and scales.strides[-1] != _size(scales),
         how={"source_format": x.format.code, "target_format": target.code, "block_scale": kind},
     )
-    available = movers_for(x.device, cores)
-    piece, steps = share_copy(spec, len(available))
-    arguments = [[x.address + source, codes.address + target] for source, target, _ in steps]
-    if piece.staged:
-        places = empty(x.device, (steps[-1][1] + piece.scale_bytes,), "int8")
-        piece = replace(piece, scales=places.address - codes.address)
-        arguments = [
-            [*both, places.address + target, scales.address + to]
-            for both, (_, target, to) in zip(arguments, steps, strict=True)
-        ]
-    x.device.run(copy_program(x.device.config, piece), arguments, cores=available[: len(steps)], name="copy")
+    _run(spec, x, codes, cores, scales)
     return codes
 
 
